@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of live update share with each other and with nobody else.
+ *
+ * One kind of state is one file: a struct lu_kind with check, save and restore
+ * next to each other, listed in the table of kinds.c in stream order.
+ */
+#ifndef LU_INTERNAL_H
+#define LU_INTERNAL_H
+
+#include <xen/errno.h>
+#include <xen/lib.h>
+#include <xen/liveupdate.h>
+#include <xen/sched.h>
+
+#include "stream.h"
+
+/*
+ * Restore walks the whole stream once per pass, over all domains, so that a pass
+ * may rely on what earlier passes did for any domain.  Within a pass records
+ * come in stream order (the host's, then domain by domain in table order).
+ */
+enum lu_pass {
+    LU_PASS_BOOT,       /* read by xen#2's boot hooks through lu_stream_boot() */
+    LU_PASS_HOST,       /* before any domain exists: limits, PCI, MMCFG, ... */
+    LU_PASS_CREATE,     /* domains, capabilities, vCPUs */
+    LU_PASS_OWN,        /* page ownership, shared Xen pages */
+    LU_PASS_TYPE,       /* PV page types, foreign references */
+    LU_PASS_STATE,      /* vCPU state, grants, event channels, timers */
+    LU_PASS_WIRE,       /* what needs ports and vCPUs: IRQs, MSI, handlers */
+    LU_PASS_AUDIT,      /* nothing but checks */
+    LU_NR_PASSES
+};
+
+struct lu_kind {
+    const char *name;           /* in messages: the record's name in the spec */
+    uint32_t type;              /* LU_REC_*; 0: a kind that only checks */
+    uint16_t version;           /* written; */
+    uint16_t min_version;       /* oldest read */
+    uint8_t pass;               /* enum lu_pass of restore */
+    bool per_domain;
+
+    /*
+     * Blockers.  d is NULL for a kind of the host.  Called while everything
+     * runs, and again after the freeze; takes no sleeping lock, changes nothing.
+     * Reports each blocker with lu_blocker() and returns 0, or the errno of the
+     * first one.
+     */
+    int (*check)(const struct domain *d);
+
+    /*
+     * Write the kind's records (none, one or several).  Called twice: dry, while
+     * everything runs, to learn the size (what it sees may change under it: it
+     * must not crash then), and for good with all domains frozen, all other CPUs
+     * parked and IRQs off.  Must not allocate, sleep, print or change state.
+     */
+    int (*save)(struct lu_stream *s, struct domain *d);
+
+    /*
+     * Rebuild from one record.  d is the record's domain, NULL for the host.
+     * Called in xen#2 before any domain runs, on CPU0 with IRQs on, current is
+     * the idle vCPU.  An error is fatal: the caller panics with its name.
+     */
+    int (*restore)(const struct lu_stream *s, const struct lu_rec *rec,
+                   struct domain *d);
+
+    /* Optional, called once per domain (or NULL) in LU_PASS_AUDIT. */
+    int (*audit)(const struct lu_stream *s, struct domain *d);
+};
+
+extern const struct lu_kind *const lu_kinds[];
+extern const unsigned int lu_nr_kinds;
+
+/* Fills the prefix of a body.  d NULL: the host. */
+static inline struct lu_id_rec lu_id(const struct lu_kind *k,
+                                     const struct domain *d, uint32_t instance)
+{
+    return (struct lu_id_rec){
+        .version = k->version,
+        .domid = d ? d->domain_id : LU_DOMID_HOST,
+        .instance = instance,
+    };
+}
+
+/*
+ * Report a blocker: logs it, and keeps it for the status operation.  `rc` says
+ * whether trying again may help (-EBUSY, -EAGAIN) or not (-EOPNOTSUPP).
+ * Returns rc so that a check can keep the first one.
+ */
+int lu_blocker(int rc, const struct domain *d, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Log an error of save or restore: "live-update: dN: <fmt> (-errno)". */
+int lu_error(int rc, const struct domain *d, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The vCPU a record names, or NULL (out of range, not created). */
+struct vcpu *lu_vcpu(const struct domain *d, uint32_t instance);
+
+/* xen#2: the stream being restored, NULL when this is an ordinary boot. */
+const struct lu_stream *lu_stream_boot(void);
+
+/*
+ * xen#2: read the fixed part of the first record of that type (domid may be
+ * LU_DOMID_HOST) from any boot hook.  0, -ENOENT, or -EBADMSG if it is shorter.
+ */
+int lu_boot_record(uint32_t type, uint16_t domid, struct lu_rec *rec,
+                   void *dst, size_t len);
+
+/* Longest array element count that fits the rest of a record, for checks. */
+static inline bool lu_array_fits(const struct lu_rec *rec, size_t head,
+                                 size_t elem, uint64_t nr)
+{
+    return rec->length >= head && nr <= (rec->length - head) / elem;
+}
+
+#endif /* LU_INTERNAL_H */

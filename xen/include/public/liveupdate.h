@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The live update stream: what one Xen hands to the next one.
+ *
+ * Specification: docs/specs/live-update-stream.md.  This header, that text and
+ * the reader in tools/liveupdate describe the same bytes.
+ *
+ * Everything here is ABI between two builds of Xen that may differ in version,
+ * configuration and compiler: fixed width fields, little endian, each naturally
+ * aligned, reserved fields zero when written and checked when read.  Nothing
+ * internal to Xen may appear: pages are named by MFN, CPUs by APIC ID, IRQs by
+ * what the domain or the firmware calls them.
+ *
+ * A stream is a sequence of records, each a struct lu_hdr_rec followed by
+ * `length` bytes of body and zero padding to the next 8 byte boundary.  Every
+ * body but that of END starts with a struct lu_id_rec.
+ */
+#ifndef __XEN_PUBLIC_LIVEUPDATE_H__
+#define __XEN_PUBLIC_LIVEUPDATE_H__
+
+#include <stdint.h>
+
+/* ---- Framing ------------------------------------------------------------ */
+
+struct lu_hdr_rec {
+    uint32_t type;              /* LU_REC_* */
+    uint32_t length;            /* of the body, in bytes, without padding */
+};
+
+#define LU_REC_OPTIONAL 0x80000000U /* a reader may skip what it does not know */
+#define LU_REC_BASE     0x40000000U /* apart from the migration stream's numbers */
+
+#define LU_DOMID_HOST   0x7fff      /* lu_id_rec.domid of records of the host */
+
+struct lu_id_rec {
+    uint16_t version;           /* of the body's layout, from 1 */
+    uint16_t domid;             /* or LU_DOMID_HOST */
+    uint32_t instance;          /* vCPU, slot, ..., as the record says; else 0 */
+};
+
+/*
+ * END: the last record.  `checksum` is XXH64 with seed 0 over every byte of the
+ * stream before this record's header.
+ */
+#define LU_REC_END 0U
+
+struct lu_end_rec {
+    uint64_t checksum;
+    uint64_t bytes;             /* covered by the checksum */
+};
+
+/* ---- Breadcrumb --------------------------------------------------------- */
+
+/*
+ * The first page of the live update region (KEXEC_RANGE_MA_LIVEUPDATE), which
+ * kexec-tools leaves alone.  Written by the old Xen as its last act; the new one
+ * clears `magic` when it has taken it, so that a stale one after a reset is
+ * never believed.  `crc` is XXH64, seed 0, over this struct with crc = 0.
+ */
+#define LU_CRUMB_MAGIC   0x61647055657669ULL /* "iveUpda", then a zero byte */
+#define LU_CRUMB_VERSION 1
+
+struct lu_crumb_rec {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t size;              /* of this struct */
+    uint64_t crc;
+    uint64_t region_start;      /* maddr of this page */
+    uint64_t region_size;       /* bytes */
+    uint64_t slot_size;         /* bytes; slots A and B follow the region */
+    uint32_t slot;              /* the new Xen lives in: 0 or 1 */
+    uint32_t nr_pages;          /* of the stream */
+    uint64_t array_maddr;       /* nr_pages MFNs, u64 each, contiguous */
+    uint64_t stream_bytes;      /* including END */
+    uint64_t reserved[4];
+};
+
+/* ---- Capability note ---------------------------------------------------- */
+
+/*
+ * A page aligned constant of every image that can be updated to, found by
+ * scanning the image at page steps.  Tells the running Xen, before anything
+ * stops, which records the image reads.  `crc` is XXH64, seed 0, over the note
+ * (header and table) with crc = 0.
+ */
+#define LU_NOTE_MAGIC0  0x556576694c6e6558ULL /* "XenLiveU" */
+#define LU_NOTE_MAGIC1  0x7061436574616470ULL /* "pdateCap" */
+#define LU_NOTE_VERSION 1
+
+struct lu_note_entry_rec {
+    uint32_t type;              /* LU_REC_*, without LU_REC_OPTIONAL */
+    uint16_t min_version;
+    uint16_t max_version;
+};
+
+struct lu_note_rec {
+    uint64_t magic[2];
+    uint32_t version;
+    uint32_t size;              /* of header and table */
+    uint64_t crc;
+    uint32_t xen_major;
+    uint32_t xen_minor;
+    uint32_t page_info_size;    /* bytes of frame table per page */
+    uint32_t nr_cpus;           /* CPUs the build can hold */
+    uint64_t image_size;        /* bytes from its load address to _end */
+    uint32_t flags;             /* LU_NOTE_F_* */
+    uint32_t nr_entries;
+    char     extraversion[32];  /* NUL terminated */
+    /* struct lu_note_entry_rec[nr_entries] */
+};
+
+#define LU_NOTE_F_DEBUG  (1U << 0)
+
+/* ---- Records of the host ------------------------------------------------ */
+
+/* HOST: first record of every stream.  Who writes, and the update's number. */
+#define LU_REC_HOST (LU_REC_BASE | 1)
+
+struct lu_host_rec {
+    struct lu_id_rec id;
+    uint32_t xen_major;
+    uint32_t xen_minor;
+    uint64_t update;            /* number of this update, from 1 */
+    uint64_t max_page;          /* of the writer */
+    uint64_t pause_tsc;         /* TSC when the domains were frozen */
+    uint64_t parked_tsc;        /* ... when CPUs were parked, IRQs masked */
+    uint64_t saved_tsc;         /* ... when the stream was sealed */
+    uint32_t nr_domains;
+    uint32_t nr_cpus;           /* online */
+    uint32_t build_id_len;
+    uint32_t page_info_size;
+    uint8_t  build_id[32];
+    char     extraversion[32];  /* NUL terminated */
+};
+
+/*
+ * MEMORY: every page of RAM that the new Xen must not touch, as sorted, disjoint
+ * extents.  What is in no extent is free, or private to the old Xen and
+ * reusable at once.  Followed by nr_ram lu_range_rec (the RAM list both must
+ * agree on), then nr_extents lu_extent_rec.
+ */
+#define LU_REC_MEMORY (LU_REC_BASE | 2)
+
+struct lu_range_rec {
+    uint64_t mfn;
+    uint64_t count;             /* pages */
+};
+
+#define LU_EXT_OWNED    1       /* page of a domain (see DOM_PAGES) */
+#define LU_EXT_SHARED   2       /* Xen heap page a domain maps */
+#define LU_EXT_M2P      3       /* chunk of the machine to phys table */
+#define LU_EXT_INTERNAL 4       /* stream and MFN array: free after restore */
+#define LU_EXT_BAD      5       /* offlined or broken */
+
+struct lu_extent_rec {
+    uint64_t mfn;
+    uint64_t count;             /* pages */
+    uint32_t kind;              /* LU_EXT_* */
+    uint32_t reserved;
+};
+
+struct lu_memory_rec {
+    struct lu_id_rec id;
+    uint32_t nr_ram;
+    uint32_t nr_extents;
+};
+
+/* M2P: chunks of the table; followed by nr lu_m2p_chunk_rec. */
+#define LU_REC_M2P (LU_REC_BASE | 3)
+
+struct lu_m2p_chunk_rec {
+    uint64_t first_mfn;         /* whose entry comes first in the chunk */
+    uint64_t chunk_mfn;         /* where the chunk lies */
+    uint32_t order;             /* pages, log2: 9 or 18 */
+    uint32_t reserved;
+};
+
+struct lu_m2p_rec {
+    struct lu_id_rec id;
+    uint32_t nr;
+    uint32_t reserved;
+};
+
+/* CPUS: APIC IDs in the order of the writer's CPU numbers; nr u32 follow. */
+#define LU_REC_CPUS (LU_REC_BASE | 4)
+
+struct lu_cpus_rec {
+    struct lu_id_rec id;
+    uint32_t nr;
+    uint32_t reserved;
+    /* uint32_t apic_id[nr], padded by framing */
+};
+
+/* ---- Records of a domain ------------------------------------------------ */
+
+/* DOMAIN: identity and creation parameters; first record of each domain. */
+#define LU_REC_DOMAIN (LU_REC_BASE | 0x100)
+
+struct lu_domain_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* XEN_DOMCTL_CDF_* as created */
+    uint32_t dom_flags;         /* LU_DOM_F_* */
+    uint32_t max_vcpus;
+    uint32_t max_evtchn_port;
+    uint32_t max_grant_frames;
+    uint32_t max_maptrack_frames;
+    uint32_t grant_max_version;
+    uint32_t emulation_flags;
+    uint32_t misc_flags;        /* XEN_X86_MSR_RELAXED */
+    uint32_t nr_pirqs;
+    uint32_t controller_pause_count;
+    uint32_t shutdown_code;
+    uint64_t vm_assist;
+    uint64_t shared_info_mfn;
+    uint64_t max_pages;
+    int64_t  time_offset;       /* seconds */
+    uint32_t time_offset_set;
+    uint32_t suspend_evtchn;
+    uint32_t tsc_mode;
+    uint32_t vtsc;
+    uint32_t tsc_khz;
+    uint32_t tsc_incarnation;
+    uint64_t vtsc_offset;
+    uint64_t vtsc_last;
+    uint8_t  handle[16];
+};
+
+#define LU_DOM_F_PRIVILEGED   (1U << 0)
+#define LU_DOM_F_CREATED      (1U << 1) /* creation finished */
+#define LU_DOM_F_SHUTTING     (1U << 2)
+#define LU_DOM_F_SHUT_DOWN    (1U << 3)
+#define LU_DOM_F_CONSOLE      (1U << 4)
+
+/* DOM_PAGES: what the domain owns; followed by nr lu_dom_extent_rec, sorted. */
+#define LU_REC_DOM_PAGES (LU_REC_BASE | 0x101)
+
+#define LU_PAGE_RAM     1
+#define LU_PAGE_EXTRA   2       /* not counted against the allocation */
+
+struct lu_dom_extent_rec {
+    uint64_t mfn;
+    uint32_t count;
+    uint32_t kind;              /* LU_PAGE_* */
+};
+
+struct lu_dom_pages_rec {
+    struct lu_id_rec id;
+    uint32_t nr;
+    uint32_t reserved;
+    uint64_t tot_pages;         /* sum of the RAM extents */
+};
+
+#endif /* __XEN_PUBLIC_LIVEUPDATE_H__ */
