@@ -18,7 +18,9 @@
 #ifndef __XEN_PUBLIC_LIVEUPDATE_H__
 #define __XEN_PUBLIC_LIVEUPDATE_H__
 
+#ifndef __XEN__
 #include <stdint.h>
+#endif
 
 /* ---- Framing ------------------------------------------------------------ */
 
