@@ -7,6 +7,7 @@
 # The .dsc is recorded but not needed: the two tarballs are checked against
 # the sums below, which is stronger than any signature on a list of them.
 
+XEN_4_17_RELEASE       := bookworm
 XEN_4_17_VERSION       := 4.17.5+72-g01140da4e8-1
 XEN_4_17_ORIG_SHA256   := 53922f4d0a02c577f2ea9d63f65989cd88715779eebeed879ca1d314103ee06e
 XEN_4_17_DEBIAN_SHA256 := 5bcf3812c64585e270e0b3fa6ee8fd16dff7b9bc0f61375d648c64672484c4d9

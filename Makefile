@@ -22,6 +22,8 @@ ACCEL    ?= icount
 
 export JOBS XEN_SRC
 
+.NOTPARALLEL:
+
 .PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20

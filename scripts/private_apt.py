@@ -2,12 +2,13 @@
 """apt's own client, with lists and cache of our own.
 
 PrivateApt reads the package sources the system already trusts, writes a
-private copy of Debian's among them (as deb-src, deb or both) below a directory
-of ours, and runs apt-get and apt-helper against that copy. /etc/apt and apt's
-state under /var are only read; keyrings, Signed-By, proxies and transports
-stay what the administrator set. Works as root and as a user.
+private copy of Debian's among them below a directory of ours, as deb-src or
+deb and for the Debian release that is wanted, and runs apt's programs against
+that copy. /etc/apt and apt's state under /var are only read; keyrings,
+Signed-By, proxies and transports stay what the administrator set. It works as
+root and as a user.
 
-    apt = PrivateApt(cache / "apt", ("deb-src",))
+    apt = PrivateApt(cache / "apt-src", "bookworm", types=("deb-src",))
     apt.update()
     for f in apt.source_uris("xen", "4.17.5+72-g01140da4e8-1"): ...
     apt.download(f.uri, path, sha256)
@@ -47,21 +48,28 @@ def sha256_of(path):
     return digest.hexdigest()
 
 
-def is_debian(uri, suite, components):
-    """Whether a source entry is one of Debian's own archives or a mirror.
+def wanted_suites(uri, suite, components, release, extra=()):
+    """The suites of release to ask for, given an entry of the system.
 
-    Mirrors have any host name, so it goes by the shape all of them share: a
-    path ending in debian or debian-security, a suite named after a release,
-    and a component main. What slips through does no harm, see update().
+    None if the entry is no Debian archive. Mirrors have any host name, so it
+    goes by the shape all of them share: a path ending in debian or
+    debian-security, a suite named after a release, a component main. What
+    slips through does no harm, see update(). A machine of another Debian
+    release has the right mirrors too, so only the name is exchanged. Extra is
+    what else to ask the main archive for, for instance ("-backports",).
     """
-    release = re.split(r"[-/]", suite)[0]
-    path = re.sub(r"^[a-z0-9+]+:", "", uri).rstrip("/")
-    return (release in RELEASES and "main" in components
-            and (re.search(r"(^|/)debian(-security)?(/|$)", path) is not None
-                 or uri.startswith("mirror")))
+    match = re.fullmatch(r"(\w+)([-/].*)?", suite)
+    if (not match or match.group(1) not in RELEASES or "main" not in components
+            or not re.search(r"(^|/)debian(-security)?/?$", uri)):
+        return []
+    kind = match.group(2) or ""
+    if kind == "":
+        return [release + suffix for suffix in ("", *extra)]
+    kind = "-security" if kind == "/updates" else kind
+    return [release + kind] if kind in ("-updates", "-security") else []
 
 
-def from_list(text, types):
+def from_list(text, types, release, extra=()):
     """The private one-line entries for the text of a *.list file."""
     out = []
     for line in text.splitlines():
@@ -70,9 +78,10 @@ def from_list(text, types):
         if not match:
             continue
         options, uri, suite, components = match.groups()
-        if is_debian(uri, suite, components.split()):
-            out += [f"{kind} {options or ''}{uri} {suite} main"
-                    for kind in types]
+        out += [f"{kind} {options or ''}{uri} {ours} main"
+                for ours in wanted_suites(uri, suite, components.split(),
+                                          release, extra)
+                for kind in types]
     return out
 
 
@@ -90,7 +99,7 @@ def stanza_fields(stanza):
     return fields
 
 
-def from_sources(text, types):
+def from_sources(text, types, release, extra=()):
     """The private deb822 stanzas for the text of a *.sources file."""
     out = []
     for stanza in re.split(r"\n[ \t]*\n", text):
@@ -99,20 +108,21 @@ def from_sources(text, types):
         if (known.get("enabled", "yes").lower() in ("no", "false", "0")
                 or "deb" not in known.get("types", "").split()):
             continue
-        uris = known.get("uris", "").split()
         components = known.get("components", "").split()
-        suites = [s for s in known.get("suites", "").split()
-                  if any(is_debian(u, s, components) for u in uris)]
-        if not suites:
-            continue
-        ours = {"types": " ".join(types), "suites": " ".join(suites),
-                "components": "main"}
-        out.append("\n".join(f"{name}: {ours.get(name.lower(), value)}"
-                             for name, value in fields))
+        for uri in known.get("uris", "").split():
+            suites = [ours for suite in known.get("suites", "").split()
+                      for ours in wanted_suites(uri, suite, components,
+                                                release, extra)]
+            ours = {"types": " ".join(types), "uris": uri,
+                    "suites": " ".join(dict.fromkeys(suites)),
+                    "components": "main"}
+            if suites:
+                out.append("\n".join(f"{name}: {ours.get(name.lower(), value)}"
+                                     for name, value in fields))
     return out
 
 
-def system_entries(etc, types):
+def system_entries(etc, *wanted):
     """Debian's entries below etc (/etc/apt) as (one-line, deb822) texts."""
     lists, stanzas = [], []
     parts = etc / "sources.list.d"
@@ -122,34 +132,37 @@ def system_entries(etc, types):
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
         if path.suffix == ".list":
-            lists += from_list(text, types)
+            lists += from_list(text, *wanted)
         else:
-            stanzas += from_sources(text, types)
-    return lists, stanzas
+            stanzas += from_sources(text, *wanted)
+    return list(dict.fromkeys(lists)), list(dict.fromkeys(stanzas))
 
 
 class PrivateApt:
     """apt below one directory; one user at a time, the caller locks."""
 
-    def __init__(self, directory, types, etc=pathlib.Path("/etc/apt")):
+    def __init__(self, directory, release, types=("deb",), extra=(),
+                 etc=pathlib.Path("/etc/apt")):
         self.dir = pathlib.Path(directory).resolve()
         if not shutil.which("apt-get") or not os.path.exists(HELPER):
-            raise AptError("apt-get is not there: this needs Debian 12, or "
-                           "XEN_SRC=dir with a source tree you have")
-        lists, stanzas = system_entries(etc, types)
+            raise AptError("apt-get is not there: fetching needs a Debian")
+        lists, stanzas = system_entries(etc, types, release, extra)
         if not lists and not stanzas:
             raise AptError(f"no Debian 'deb' entry found in {etc}/sources.list"
                            f" or {etc}/sources.list.d: do not know where to "
                            "fetch from")
-        for sub in ("sources.list.d", "lists/partial", "cache/archives/partial"):
-            (self.dir / sub).mkdir(parents=True, exist_ok=True)
         parts = self.dir / "sources.list.d"
+        for made in (parts, self.dir / "lists" / "partial",
+                     self.dir / "cache" / "archives" / "partial"):
+            made.mkdir(parents=True, exist_ok=True)
         (parts / "system.list").write_text("\n".join(lists) + "\n")
         (parts / "system.sources").write_text("\n\n".join(stanzas) + "\n")
+        (self.dir / "status").touch()
         # Read by apt after the system's files, so what is set there about
         # proxies and transports holds, but hooks that act on the system's
-        # caches do not run. apt would switch to user _apt as root, which
-        # cannot write below a home directory.
+        # caches do not run. As root apt would switch to user _apt, which
+        # cannot write below a home directory. Container images switch the
+        # binary caches off, which makes each call slow.
         self.conf = self.dir / "apt.conf"
         self.conf.write_text(f"""\
 #clear APT::Update::Post-Invoke;
@@ -158,16 +171,19 @@ class PrivateApt:
 Dir::Etc::sourcelist "/dev/null";
 Dir::Etc::sourceparts "{parts}";
 Dir::State::lists "{self.dir}/lists";
+Dir::State::status "{self.dir}/status";
 Dir::Cache "{self.dir}/cache";
+Dir::Cache::pkgcache "pkgcache.bin";
+Dir::Cache::srcpkgcache "srcpkgcache.bin";
 APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::Retries "3";
 """)
 
-    def run(self, *argv):
+    def run(self, *argv, cwd=None):
         """Run an apt program; returns the CompletedProcess, output joined."""
         command = [argv[0], "-c", str(self.conf), *argv[1:]]
-        return subprocess.run(command, stdin=subprocess.DEVNULL,
+        return subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, errors="replace",
                               env={**os.environ, "LC_ALL": "C",

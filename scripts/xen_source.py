@@ -47,16 +47,16 @@ def config_values(path):
 
 
 def pinned_files(version, config):
-    """{file name: SHA-256} of what the build needs, and Debian's version."""
+    """(Debian's release, its version, {file: SHA-256} that the build needs)."""
     prefix = f"XEN_{version.replace('.', '_')}_"
-    missing = [prefix + name for name in ("VERSION", "ORIG_SHA256",
+    missing = [prefix + name for name in ("RELEASE", "VERSION", "ORIG_SHA256",
                "DEBIAN_SHA256") if prefix + name not in config]
     if missing:
         raise XenSourceError(f"Config.mk pins no Xen {version}: no "
                           + ", ".join(missing))
     debian = config[prefix + "VERSION"]
     upstream = debian.rpartition("-")[0]
-    return debian, {
+    return config[prefix + "RELEASE"], debian, {
         f"xen_{upstream}.orig.tar.xz": config[prefix + "ORIG_SHA256"],
         f"xen_{debian}.debian.tar.xz": config[prefix + "DEBIAN_SHA256"],
     }
@@ -75,7 +75,7 @@ def tree_version(tree):
     return ".".join(match.group(1) for match in numbers)
 
 
-def fetch(debian, wanted, directory):
+def fetch(release, debian, wanted, directory):
     """See that every wanted file is in directory with its checksum."""
     lacking = {}
     for name, sha256 in wanted.items():
@@ -91,7 +91,8 @@ def fetch(debian, wanted, directory):
                "(snapshot.debian.org keeps every version), or set XEN_SRC=dir "
                "to a source tree you have.")
     try:
-        apt = PrivateApt(directory.parent / "apt-src", ("deb-src",))
+        apt = PrivateApt(directory.parent / f"apt-src-{release}", release,
+                         types=("deb-src",))
         say("fetching Debian's lists of source packages")
         apt.update()
         uris = {f.name: f for f in apt.source_uris("xen", debian)}
@@ -170,7 +171,7 @@ def get_xen(version, build=TOP / "build", config=TOP / "Config.mk"):
         say(f"using {tree}")
         return tree
 
-    debian, wanted = pinned_files(version, config_values(config))
+    release, debian, wanted = pinned_files(version, config_values(config))
     tree = build / "src" / version
     stamp = build / "src" / f"{version}.stamp"
     made_from = json.dumps({"version": debian, "files": wanted}, indent=1)
@@ -184,7 +185,7 @@ def get_xen(version, build=TOP / "build", config=TOP / "Config.mk"):
             return tree
         with open(directory / ".lock", "w") as one_cache:
             wait_for(one_cache, str(directory))
-            fetch(debian, wanted, directory)
+            fetch(release, debian, wanted, directory)
         say(f"unpacking xen {debian}")
         stamp.unlink(missing_ok=True)
         count = make_tree([directory / name for name in wanted], tree)
