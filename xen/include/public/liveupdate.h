@@ -148,17 +148,17 @@ struct lu_range_rec {
     uint64_t count;             /* pages */
 };
 
-#define LU_EXT_OWNED    1       /* page of a domain (see DOM_PAGES) */
-#define LU_EXT_SHARED   2       /* Xen heap page a domain maps */
-#define LU_EXT_M2P      3       /* chunk of the machine to phys table */
-#define LU_EXT_INTERNAL 4       /* stream and MFN array: free after restore */
-#define LU_EXT_BAD      5       /* offlined or broken */
+#define LU_EXT_RAM      1       /* page of domain `domid` */
+#define LU_EXT_EXTRA    2       /* ... that does not count in its allocation */
+#define LU_EXT_SHARED   3       /* Xen heap page shared with `domid` */
+#define LU_EXT_M2P      4       /* chunk of the machine to phys table */
+#define LU_EXT_INTERNAL 5       /* stream and MFN array: free after restore */
 
 struct lu_extent_rec {
     uint64_t mfn;
-    uint64_t count;             /* pages */
-    uint32_t kind;              /* LU_EXT_* */
-    uint32_t reserved;
+    uint32_t count;             /* pages */
+    uint16_t domid;             /* or LU_DOMID_HOST */
+    uint16_t kind;              /* LU_EXT_* */
 };
 
 struct lu_memory_rec {
@@ -215,6 +215,7 @@ struct lu_domain_rec {
     uint64_t vm_assist;
     uint64_t shared_info_mfn;
     uint64_t max_pages;
+    uint64_t tot_pages;
     int64_t  time_offset;       /* seconds */
     uint32_t time_offset_set;
     uint32_t suspend_evtchn;
@@ -232,24 +233,5 @@ struct lu_domain_rec {
 #define LU_DOM_F_SHUTTING     (1U << 2)
 #define LU_DOM_F_SHUT_DOWN    (1U << 3)
 #define LU_DOM_F_CONSOLE      (1U << 4)
-
-/* DOM_PAGES: what the domain owns; followed by nr lu_dom_extent_rec, sorted. */
-#define LU_REC_DOM_PAGES (LU_REC_BASE | 0x101)
-
-#define LU_PAGE_RAM     1
-#define LU_PAGE_EXTRA   2       /* not counted against the allocation */
-
-struct lu_dom_extent_rec {
-    uint64_t mfn;
-    uint32_t count;
-    uint32_t kind;              /* LU_PAGE_* */
-};
-
-struct lu_dom_pages_rec {
-    struct lu_id_rec id;
-    uint32_t nr;
-    uint32_t reserved;
-    uint64_t tot_pages;         /* sum of the RAM extents */
-};
 
 #endif /* __XEN_PUBLIC_LIVEUPDATE_H__ */
