@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which QEMU runs what, and with which flags.
+
+Two kinds of runs, because no QEMU is sound for both (docs/lab.md says how that
+was found):
+
+  icount  one thread, time is the instruction count: the same image gives the
+          same figures.  Debian 12's QEMU 7.2.
+  mt      one thread per CPU: real races.  QEMU 10 from Debian's backports,
+          unpacked into the cache with libraries of its own.
+
+Happy path: choose(accel) returns a Qemu whose argv(...) is the emulator with
+the flags that belong to it.  LAB_QEMU=<program> overrides the choice.
+
+What can fail: the machine has no qemu-system-x86_64 (named, with the package),
+or the backports cannot be fetched.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+
+from . import debs
+from .place import CACHE, LabError
+from .unpacked import Tree
+
+ACCELS = ("icount", "mt")
+BACKPORTS = debs.RELEASE + "-backports"
+
+# Libraries that must be the machine's own, since its loader is.
+SYSTEM_LIBS = ("libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2",
+               "libpthread.so.0", "libdl.so.2", "librt.so.1",
+               "libresolv.so.2", "libutil.so.1")
+
+
+@dataclass
+class Qemu:
+    program: str
+    version: str
+    accel: str
+    env: dict = field(default_factory=dict)
+    data: list = field(default_factory=list)
+
+    @property
+    def major(self):
+        return int(self.version.split(".")[0])
+
+    def cpu(self):
+        # +svm,+npt: PVH guests.  -monitor: Xen's MWAIT idle gets a #GP.
+        flags = "EPYC,+svm,+npt,-monitor"
+        if self.major < 10:
+            # 7.2: with SMAP dom0 dies entering its first exception, and an SVM
+            # guest's RDTSCP is reported as RDTSC.
+            flags += ",-smap,-smep,-rdtscp"
+        return flags
+
+    def argv(self):
+        out = [self.program]
+        for d in self.data:
+            out += ["-L", str(d)]
+        if self.accel == "mt":
+            return out + ["-accel", "tcg,thread=multi", "-cpu", self.cpu()]
+        out += ["-accel", "tcg", "-icount", "shift=0,sleep=off",
+                "-rtc", "base=2026-01-01T00:00:00,clock=vm",
+                "-cpu", self.cpu()]
+        if self.major < 10:
+            # A 100 us virtual timer, nothing else: without it a spinning CPU
+            # keeps the one it waits for from running.
+            out += ["-netdev", "hubport,id=tick,hubid=9", "-object",
+                    "filter-buffer,id=tick0,netdev=tick,interval=100"]
+        return out
+
+
+def _version(program, env):
+    try:
+        res = subprocess.run([program, "--version"], text=True, check=False,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             env={**os.environ, **env})
+    except OSError as e:
+        raise LabError(f"cannot run {program}: {e}") from e
+    m = re.search(r"version (\d+\.\d+\.\d+)", res.stdout)
+    if res.returncode or not m:
+        raise LabError(f"{program} --version failed:\n{debs.tail(res.stdout)}")
+    return m.group(1)
+
+
+def _backported():
+    """(program, env, data directories) of the QEMU in the cache.
+
+    Fetched on first use.
+    """
+    tree = Tree(debs.Packages(CACHE, "backports", [BACKPORTS]))
+    for package in ("qemu-system-x86", "qemu-system-data", "seabios",
+                    "ipxe-qemu"):
+        versions = tree.apt.versions(package)
+        newest = next((v for v in versions if "~bpo12" in v), None)
+        tree.prefer = newest
+        tree.add(package)
+    tree.prefer = None
+    program = tree.find("usr/bin/qemu-system-x86_64")
+    libs = tree.libraries([program], leave=SYSTEM_LIBS)
+    libdir = CACHE / "qemu-libs"
+    libdir.mkdir(parents=True, exist_ok=True)
+    for soname, path in libs.items():
+        link = libdir / soname
+        if not link.is_symlink() or link.resolve() != path.resolve():
+            part = libdir / (soname + ".part")
+            part.unlink(missing_ok=True)
+            part.symlink_to(path.resolve())
+            part.replace(link)
+    env = {"LD_LIBRARY_PATH": str(libdir), "QEMU_MODULE_DIR":
+           str(program.parent.parent / "lib/x86_64-linux-gnu/qemu")}
+    data = [root / sub for root in tree.roots.values()
+            for sub in ("usr/share/qemu", "usr/share/seabios",
+                        "usr/lib/ipxe/qemu") if (root / sub).is_dir()]
+    return str(program), env, data
+
+
+def choose(accel):
+    """The QEMU for runs of this kind ("icount" or "mt")."""
+    if accel not in ACCELS:
+        raise LabError(f"ACCEL={accel}: want one of {', '.join(ACCELS)}")
+    program, env, data = os.environ.get("LAB_QEMU"), {}, []
+    if not program and accel == "mt":
+        program, env, data = _backported()
+    if not program:
+        program = shutil.which("qemu-system-x86_64")
+        if not program:
+            raise LabError("no qemu-system-x86_64 (package qemu-system-x86)")
+    return Qemu(program, _version(program, env), accel, env, data)
