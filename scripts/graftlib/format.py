@@ -48,6 +48,7 @@ _WORDS = {'$call': ('replace',), '$args': ('replace',),
 
 _GRAFT = re.compile(r'graft\s+([\w.-]+)\s+\(([\w.-]+)\)$')
 _COUNT = re.compile(r'\s+#(\d+)\s+of\s+(\d+)$|\s*,\s*each\s+of\s+(\d+)$')
+_SCOPE_COUNT = re.compile(r'\s+#(\d+)\s+of\s+(\d+)\s*$')
 _WHEN = re.compile(r'xen\s*(>=|<)\s*(\d+)\.(\d+)$')
 _REMARK = re.compile(r'\s+#\s.*$|\s+#$')
 _BODY_WORD = re.compile(r'\$(?:call|args|stmt)\b')
@@ -87,6 +88,7 @@ class Graft:
         self.target = target
         self.scope = None
         self.scope_name = ''
+        self.scope_want = (1, 1)
         self.operator = None
         self.place = None
         self.when = []
@@ -141,6 +143,12 @@ def _read_in(graft, line):
     if graft.operator:
         raise _Bad("a second 'in' line")
     scope, comma, rest = line.partition(',')
+    count = _SCOPE_COUNT.search(scope)
+    if count:
+        scope = scope[:count.start()]
+        graft.scope_want = int(count.group(1)), int(count.group(2))
+        if not 1 <= graft.scope_want[0] <= graft.scope_want[1]:
+            raise _Bad("count '%s' makes no sense" % count.group().strip())
     kind, *names = scope.split() or ['']
     if kind not in SCOPES:
         raise _Bad("unknown scope '%s'" % scope.strip())

@@ -61,17 +61,18 @@ class Finder:
 
     # Scopes.
 
-    def find_scope(self, kind, name):
+    def find_scope(self, kind, name, want=(1, 1)):
+        """The scope KIND NAME; WANT is (N, M): the N-th of exactly M."""
         text = self.text
         if kind == 'file':
             return Scope('file', 0, len(text.text))
         found = getattr(self, '_scope_' + kind)(name)
-        if len(found) != 1:
+        if len(found) != want[1]:
             lines = text.lines_of([start for start, _, _ in found])
-            raise Missed('%s %s found %d times in %s%s'
-                         % (kind, name, len(found), text.path,
-                            ', wanted 1 (%s)' % lines if lines else ''))
-        _, first, last = found[0]
+            raise Missed('%s %s found %d times in %s, wanted %d%s'
+                         % (kind, name, len(found), text.path, want[1],
+                            ' (%s)' % lines if lines else ''))
+        _, first, last = found[want[0] - 1]
         full = '%s %s' % (kind, name)
         if kind == 'asm':
             return Scope(full, first, last)

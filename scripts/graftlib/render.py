@@ -54,7 +54,7 @@ def join(text, edits):
 
 def edits_of(finder, graft):
     """The edits GRAFT makes to the finder's text."""
-    scope = finder.find_scope(graft.scope, graft.scope_name)
+    scope = finder.find_scope(graft.scope, graft.scope_name, graft.scope_want)
     maker = _Maker(finder, graft, scope)
     edits = maker.make()
     if scope.name != 'file' and finder.text.directives:
