@@ -31,6 +31,7 @@ import time
 RELEASES = {"buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid",
             "oldoldstable", "oldstable", "stable", "testing", "unstable"}
 HELPER = "/usr/lib/apt/apt-helper"
+PAUSE = 3   # seconds before a failed download is tried again
 
 SourceFile = collections.namedtuple("SourceFile", "uri name size")
 
@@ -223,8 +224,8 @@ Acquire::Retries "3";
                 break
             if attempt < attempts:
                 print(f"{path.name}: attempt {attempt} of {attempts} failed, "
-                      "trying again in 3 s", file=sys.stderr)
-                time.sleep(3)
+                      f"trying again in {PAUSE} s", file=sys.stderr)
+                time.sleep(PAUSE)
         else:
             part.unlink(missing_ok=True)
             raise AptError(f"{path.name}: cannot be fetched from {uri}; apt "
