@@ -11,6 +11,7 @@ import os
 import sys
 
 from . import apply as graft_apply
+from . import lint as graft_lint
 from .format import Failure
 from .plan import Plan
 
@@ -27,7 +28,8 @@ def _options(repository):
     commands = parser.add_subparsers(dest='command', required=True,
                                      parser_class=_Parser)
     for name, text in (('check', 'locate every graft, write nothing'),
-                       ('apply', 'make or refresh a grafted tree')):
+                       ('apply', 'make or refresh a grafted tree'),
+                       ('lint', 'report graft lines that are lines of Xen')):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument('--xen', required=True, metavar='SRC',
                              help='pristine Xen tree; never written')
@@ -43,7 +45,7 @@ def _options(repository):
         if name == 'check':
             command.add_argument('-v', '--verbose', action='store_true',
                                  help='show where every graft lands')
-        else:
+        elif name != 'lint':
             command.add_argument('--out', required=True, metavar='DIR',
                                  help='the directory to write')
     return parser
@@ -73,6 +75,14 @@ def _run(options):
         print('graft apply: %s; %d written, %d put back, %d removed in %s'
               % (what, counts['written'], counts['put back'],
                  counts['removed'], options.out))
+    else:
+        failures, notes = graft_lint.lint(plan)
+        for note in notes:
+            print('graft lint: %s' % note)
+        if failures:
+            raise Failure(failures)
+        print('graft lint: %s; no line of %d tokens or more is in Xen'
+              % (what, graft_lint.LEAST))
 
 
 def main(repository, arguments=None):

@@ -78,9 +78,14 @@ class Place:
 
 
 class Graft:
-    """One graft.  ID is 'file:line' of its first line, for messages."""
+    """One graft.
 
-    def __init__(self, source, line, name, topic, target):
+    PATH is its file, SOURCE the file's name in messages; ID is 'source:line'
+    of its first line.
+    """
+
+    def __init__(self, path, source, line, name, topic, target):
+        self.path = path
         self.source = source
         self.line = line
         self.name = name
@@ -254,8 +259,7 @@ def read_file(path, source, target, failures):
         text = _REMARK.sub('', text)
         found = _GRAFT.match(text) if not line[0].isspace() else None
         if found:
-            graft = Graft(source, number, found.group(1), found.group(2),
-                          target)
+            graft = Graft(path, source, number, *found.groups(), target)
             if graft.name in names:
                 bad("graft '%s' is already at line %d"
                     % (graft.name, names[graft.name]))

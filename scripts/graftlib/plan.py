@@ -44,11 +44,16 @@ def xen_version(xen):
                                                         extra)
 
 
-def git(where, *args):
-    """Run git in WHERE; a CompletedProcess, output not decoded."""
+def git(where, *args, isolated=False):
+    """Run git in WHERE; a CompletedProcess, output not decoded.
+
+    ISOLATED: without the settings of the user and of the machine.
+    """
     env = {name: value for name, value in os.environ.items()
            if name not in ('GIT_DIR', 'GIT_WORK_TREE', 'GIT_INDEX_FILE',
                            'GIT_PREFIX')}
+    if isolated:
+        env.update(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM='1')
     try:
         return subprocess.run(('git',) + args, cwd=where, env=env,
                               stdin=subprocess.DEVNULL,
@@ -100,12 +105,13 @@ class Plan:
         self.directories = [grafts_dir.rstrip('/')]
         self.directories += ['%s.%s' % (self.directories[0], name)
                              for name in variants]
+        self.directories = [(directory, self._shown(directory))
+                            for directory in self.directories]
         self.grafts = []
         failures = []
-        for directory in self.directories:
+        for directory, shown in self.directories:
             try:
-                self.grafts += graft_format.read_grafts(directory,
-                                                        self._shown(directory))
+                self.grafts += graft_format.read_grafts(directory, shown)
             except Failure as failure:
                 failures += failure.lines
         if failures:
