@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from . import apply as graft_apply
+from . import apply as graft_apply, export as graft_export
 from . import lint as graft_lint
 from .format import Failure
 from .plan import Plan
@@ -29,6 +29,7 @@ def _options(repository):
                                      parser_class=_Parser)
     for name, text in (('check', 'locate every graft, write nothing'),
                        ('apply', 'make or refresh a grafted tree'),
+                       ('export', 'write the grafts as a series of patches'),
                        ('lint', 'report graft lines that are lines of Xen')):
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument('--xen', required=True, metavar='SRC',
@@ -75,6 +76,13 @@ def _run(options):
         print('graft apply: %s; %d written, %d put back, %d removed in %s'
               % (what, counts['written'], counts['put back'],
                  counts['removed'], options.out))
+    elif options.command == 'export':
+        done, empty = graft_export.export(plan, options.out)
+        for topic in empty:
+            print("graft export: topic '%s' has nothing for Xen %s"
+                  % (topic, plan.full_version))
+        print('graft export: %s; %d patches in %s'
+              % (what, len(done), options.out))
     else:
         failures, notes = graft_lint.lint(plan)
         for note in notes:
