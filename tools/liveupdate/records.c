@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The records of the live update stream, in the order of their chapters in
+ * docs/specs/live-update-stream.md, and what follows from that table: names,
+ * which versions are read, how long a body must be.
+ *
+ * Nothing here fails but lu_body_check, which says what is wrong with a body.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "records.h"
+#include "fields.inc"
+
+#define STRUCT(s) (&lu_struct_##s)
+
+/* Arrays of plain numbers. */
+static const struct lu_field u32_field = { "", 0, 4, 1, 'u', NULL, NULL };
+static const struct lu_struct u32 = { "uint32_t", 4, 1, &u32_field };
+
+const struct lu_desc lu_descs[] = {
+    { LU_REC_HOST, "HOST", STRUCT(lu_host_rec), 1, 1,
+      LU_SCOPE_HOST, LU_ONE, {} },
+    { LU_REC_MEMORY, "MEMORY", STRUCT(lu_memory_rec), 1, 1,
+      LU_SCOPE_HOST, LU_ONE,
+      { { "nr_ram", "ram", STRUCT(lu_range_rec) },
+        { "nr_extents", "extent", STRUCT(lu_extent_rec) } } },
+    { LU_REC_M2P, "M2P", STRUCT(lu_m2p_rec), 1, 1,
+      LU_SCOPE_HOST, LU_ONE, { { "nr", "chunk", STRUCT(lu_m2p_chunk_rec) } } },
+    { LU_REC_CPUS, "CPUS", STRUCT(lu_cpus_rec), 1, 1,
+      LU_SCOPE_HOST, LU_ONE, { { "nr", "apic_id", &u32 } } },
+
+    { LU_REC_DOMAIN, "DOMAIN", STRUCT(lu_domain_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_ONE, {} },
+};
+
+const unsigned int lu_nr_descs = sizeof(lu_descs) / sizeof(lu_descs[0]);
+
+const struct lu_struct *lu_struct_of(const char *name)
+{
+    const struct lu_struct *const *st;
+
+    for ( st = lu_structs; *st; st++ )
+        if ( !strcmp((*st)->name, name) )
+            break;
+
+    return *st;
+}
+
+const struct lu_desc *lu_desc_of(uint32_t type)
+{
+    unsigned int i;
+
+    for ( i = 0; i < lu_nr_descs; i++ )
+        if ( lu_descs[i].type == type )
+            return &lu_descs[i];
+
+    return NULL;
+}
+
+const char *lu_name_of(uint32_t type)
+{
+    static char unknown[24];
+    const struct lu_desc *desc = lu_desc_of(type);
+
+    if ( desc )
+        return desc->name;
+    if ( type == LU_REC_END )
+        return "END";
+    snprintf(unknown, sizeof(unknown), "type %#x", type);
+
+    return unknown;
+}
+
+uint64_t lu_field_value(const struct lu_struct *st, const void *body,
+                        const char *name)
+{
+    unsigned int i;
+
+    for ( i = 0; i < st->nr_fields; i++ )
+    {
+        const struct lu_field *f = &st->fields[i];
+        uint64_t value = 0;
+
+        if ( strcmp(f->name, name) || f->width > sizeof(value) )
+            continue;
+        memcpy(&value, (const uint8_t *)body + f->offset, f->width);
+
+        return value;
+    }
+
+    return 0;
+}
+
+enum lu_verdict lu_understands(const struct lu_note_entry_rec *table,
+                               unsigned int nr, const struct lu_rec *rec)
+{
+    enum lu_verdict otherwise = LU_UNKNOWN;
+    unsigned int i;
+
+    if ( rec->type == LU_REC_END )
+        return LU_READ;
+
+    for ( i = 0; i < nr; i++ )
+    {
+        if ( table[i].type != rec->type )
+            continue;
+        if ( rec->id.version >= table[i].min_version &&
+             rec->id.version <= table[i].max_version )
+            return LU_READ;
+        otherwise = LU_VERSION;
+    }
+
+    return rec->optional ? LU_SKIP : otherwise;
+}
+
+void lu_own_table(struct lu_note_entry_rec *table)
+{
+    unsigned int i;
+
+    for ( i = 0; i < lu_nr_descs; i++ )
+        table[i] = (struct lu_note_entry_rec){
+            .type = lu_descs[i].type,
+            .min_version = lu_descs[i].min_version,
+            .max_version = lu_descs[i].max_version,
+        };
+}
+
+int lu_body_check(const struct lu_desc *desc, const void *body,
+                  uint32_t length, char *why, size_t size)
+{
+    uint64_t left = length;
+    const struct lu_array *a;
+
+    if ( left < desc->body->size )
+    {
+        snprintf(why, size, "%u bytes of body, %s has %u",
+                 length, desc->body->name, desc->body->size);
+        return -EBADMSG;
+    }
+    left -= desc->body->size;
+
+    for ( a = desc->array; a < desc->array + LU_MAX_ARRAYS && a->count; a++ )
+    {
+        uint64_t nr = lu_field_value(desc->body, body, a->count);
+
+        if ( nr > left / a->elem->size )
+        {
+            snprintf(why, size, "%s = %llu: %s does not fit %u bytes of body",
+                     a->count, (unsigned long long)nr, a->name, length);
+            return -EBADMSG;
+        }
+        left -= nr * a->elem->size;
+    }
+
+    if ( left )
+    {
+        snprintf(why, size, "%llu bytes of body more than its fields say",
+                 (unsigned long long)left);
+        return -EBADMSG;
+    }
+
+    return 0;
+}
