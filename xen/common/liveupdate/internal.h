@@ -32,6 +32,8 @@ enum lu_pass {
     LU_NR_PASSES
 };
 
+struct kexec_image;
+
 struct lu_kind {
     const char *name;           /* in messages: the record's name in the spec */
     uint32_t type;              /* LU_REC_*; 0: a kind that only checks */
@@ -68,6 +70,8 @@ struct lu_kind {
     int (*audit)(const struct lu_stream *s, struct domain *d);
 };
 
+extern const struct lu_kind lu_kind_host, lu_kind_cpus, lu_kind_memory,
+                            lu_kind_m2p, lu_kind_domain, lu_kind_caps;
 extern const struct lu_kind *const lu_kinds[];
 extern const unsigned int lu_nr_kinds;
 
@@ -113,5 +117,64 @@ static inline bool lu_array_fits(const struct lu_rec *rec, size_t head,
 {
     return rec->length >= head && nr <= (rec->length - head) / elem;
 }
+
+/* Progress of the update under way (old Xen) or just made (new Xen). */
+struct lu_progress {
+    uint64_t updates;           /* made so far on this host */
+    uint64_t pause_tsc, parked_tsc;
+    uint64_t start_tsc;         /* new Xen: entry of its C code */
+    uint64_t saved_tsc;         /* new Xen: from the breadcrumb */
+    uint64_t restored_tsc;
+    uint64_t pass[LU_NR_PASSES];
+    uint64_t kept;              /* pages */
+    struct lu_host_rec from;    /* new Xen: its predecessor */
+};
+extern struct lu_progress lu_progress;
+
+/* The domain of that ID, or NULL; restore only, so without a reference. */
+struct domain *lu_domain(uint16_t domid);
+
+/* pages.c: the list of pages that no owner tells of; see there. */
+int lu_pages_prepare(unsigned int nr_internal);
+void lu_pages_internal(unsigned long mfn, unsigned int count);
+void lu_pages_seal(void);
+void lu_pages_done(void);
+
+/* ---- What the architecture provides --------------------------------------- */
+
+void lu_arch_for_each_m2p(void (*fn)(void *ctx,
+                                     const struct lu_m2p_chunk_rec *chunk),
+                          void *ctx);
+/* After the freeze: finish what a vCPU left half done; -errno to refuse. */
+int lu_normalise_domain(struct domain *d);
+/* IRQs on.  All other CPUs spin with IRQs off, or none and -EBUSY. */
+int lu_park_cpus(void);
+void lu_unpark_cpus(void);
+/* IRQs off, CPUs parked, stream sealed: write the breadcrumb and go. */
+void noreturn lu_arch_jump(struct kexec_image *image, const uint64_t *mfns,
+                           unsigned int nr, uint64_t bytes);
+/* irq.c: mask every domain's IRQ at its source, losing nothing; undo that. */
+void lu_irq_mask_guests(void);
+void lu_irq_unmask_guests(void);
+/* time.c: this CPU's (TSC, NOW()), IRQs off. */
+void lu_time_sample(void);
+/* New Xen: take up the domain's work: events, wake-ups, then unpause. */
+void lu_resume_domain(struct domain *d);
+/* New Xen: give the stream's memory to the heap. */
+void lu_boot_drop_stream(void);
+
+/* ---- Fault injection (lab only) -------------------------------------------- */
+
+#ifdef CONFIG_LIVE_UPDATE_FAULT_INJECTION
+bool lu_fault_alloc(void);      /* true: this allocation fails */
+int lu_fault_frozen(void);      /* -errno: refuse after the freeze */
+int lu_fault_sealed(struct lu_stream *s); /* -errno, or damages the stream */
+bool lu_fault_crumb(void);      /* true: damage the breadcrumb */
+#else
+static inline bool lu_fault_alloc(void) { return false; }
+static inline int lu_fault_frozen(void) { return 0; }
+static inline int lu_fault_sealed(struct lu_stream *s) { return 0; }
+static inline bool lu_fault_crumb(void) { return false; }
+#endif
 
 #endif /* LU_INTERNAL_H */

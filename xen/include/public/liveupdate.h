@@ -74,7 +74,8 @@ struct lu_crumb_rec {
     uint32_t nr_pages;          /* of the stream */
     uint64_t array_maddr;       /* nr_pages MFNs, u64 each, contiguous */
     uint64_t stream_bytes;      /* including END */
-    uint64_t reserved[4];
+    uint64_t saved_tsc;         /* TSC when this was written */
+    uint64_t reserved[3];
 };
 
 /* ---- Capability note ---------------------------------------------------- */
@@ -126,7 +127,6 @@ struct lu_host_rec {
     uint64_t max_page;          /* of the writer */
     uint64_t pause_tsc;         /* TSC when the domains were frozen */
     uint64_t parked_tsc;        /* ... when CPUs were parked, IRQs masked */
-    uint64_t saved_tsc;         /* ... when the stream was sealed */
     uint32_t nr_domains;
     uint32_t nr_cpus;           /* online */
     uint32_t build_id_len;
@@ -203,6 +203,7 @@ struct lu_domain_rec {
     uint32_t flags;             /* XEN_DOMCTL_CDF_* as created */
     uint32_t dom_flags;         /* LU_DOM_F_* */
     uint32_t max_vcpus;
+    uint32_t nr_vcpus;          /* that exist: 0 to nr_vcpus - 1 */
     uint32_t max_evtchn_port;
     uint32_t max_grant_frames;
     uint32_t max_maptrack_frames;
@@ -212,6 +213,7 @@ struct lu_domain_rec {
     uint32_t nr_pirqs;
     uint32_t controller_pause_count;
     uint32_t shutdown_code;
+    uint32_t reserved;
     uint64_t vm_assist;
     uint64_t shared_info_mfn;
     uint64_t max_pages;
@@ -233,5 +235,24 @@ struct lu_domain_rec {
 #define LU_DOM_F_SHUTTING     (1U << 2)
 #define LU_DOM_F_SHUT_DOWN    (1U << 3)
 #define LU_DOM_F_CONSOLE      (1U << 4)
+
+/*
+ * CAPS: hardware the domain may use; nr_iomem, nr_ioport, nr_irq ranges follow
+ * in that order: frames, ports, GSIs; first and last included.
+ */
+#define LU_REC_CAPS (LU_REC_BASE | 0x101)
+
+struct lu_cap_range_rec {
+    uint64_t first;
+    uint64_t last;
+};
+
+struct lu_caps_rec {
+    struct lu_id_rec id;
+    uint32_t nr_iomem;
+    uint32_t nr_ioport;
+    uint32_t nr_irq;
+    uint32_t reserved;
+};
 
 #endif /* __XEN_PUBLIC_LIVEUPDATE_H__ */

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * DOMAIN and CAPS: the domain itself, and what hardware it may touch.
+ *
+ * DOMAIN carries what domain_create() wants and the identity and status that
+ * hang on struct domain.  Restore creates the domain under its old ID, with its
+ * shared_info page adopted in place (lu_adopt_shared_info() below), its policy
+ * set before any vCPU exists, and as many vCPUs as it had.  The domain keeps the
+ * pause reference of domain_create() until lu_resume_domain().
+ *
+ * CAPS carries the three range sets: I/O memory, I/O ports and GSIs.  MSI IRQs
+ * are not in it: their numbers are Xen's own and are granted again when mapped.
+ *
+ * What can fail: a domain of a kind that is not carried, or doing something that
+ * is not, is a blocker found by check_domain(), which is the table of them.
+ */
+#include <xen/domain.h>
+#include <xen/guest_access.h>
+#include <xen/iocap.h>
+#include <xen/liveupdate.h>
+#include <xen/mm.h>
+#include <xen/rangeset.h>
+#include <xen/sched.h>
+#include <xen/vm_event.h>
+
+#include <asm/debugger.h>
+#include <asm/dom0_build.h>
+#include <asm/paging.h>
+#include <asm/shared.h>
+
+#include "../../../common/liveupdate/internal.h"
+
+/* ---- Blockers -------------------------------------------------------------- */
+
+static int cf_check check_domain(const struct domain *d)
+{
+    int first = 0;
+
+#define BLOCK(cond, rc, ...)                            \
+    do {                                                \
+        if ( cond )                                     \
+        {                                               \
+            int rc_ = lu_blocker(rc, d, __VA_ARGS__);   \
+                                                        \
+            first = first ?: rc_;                       \
+        }                                               \
+    } while ( 0 )
+
+    BLOCK(d->is_dying, -EBUSY, "its destruction");
+    BLOCK(!is_hardware_domain(d), -EOPNOTSUPP,
+          "domain-kind: a domain besides dom0");
+    BLOCK(is_hvm_domain(d), -EOPNOTSUPP, "domain-kind: HVM or PVH");
+    BLOCK(is_pv_32bit_domain(d), -EOPNOTSUPP, "pv32: a 32-bit PV domain");
+    BLOCK(d->target, -EOPNOTSUPP, "stubdom: privilege over d%d",
+          d->target->domain_id);
+    BLOCK(d->debugger_attached, -EBUSY, "debugger: an attached debugger");
+    BLOCK(d->outstanding_pages, -EBUSY, "claim: %u claimed pages",
+          d->outstanding_pages);
+    BLOCK(d->xenoprof, -EOPNOTSUPP, "xenoprof: profiling");
+    BLOCK(d->vmtrace_size, -EOPNOTSUPP, "vmtrace: trace buffers");
+    BLOCK(paging_mode_enabled(d), -EOPNOTSUPP,
+          "paging: shadow or log-dirty mode");
+    BLOCK(d->vnuma, -EOPNOTSUPP, "vnuma: virtual NUMA");
+    BLOCK(!d->creation_finished, -EBUSY, "construction: still being built");
+#ifdef CONFIG_ARGO
+    BLOCK(d->argo, -EOPNOTSUPP, "argo: rings");
+#endif
+#undef BLOCK
+
+    return first;
+}
+
+/* ---- DOMAIN ---------------------------------------------------------------- */
+
+static int cf_check save_domain(struct lu_stream *s, struct domain *d)
+{
+    struct lu_domain_rec r = {
+        .id = lu_id(&lu_kind_domain, d, 0),
+        .flags = d->options,
+        .dom_flags = (d->is_privileged ? LU_DOM_F_PRIVILEGED : 0) |
+                     (d->creation_finished ? LU_DOM_F_CREATED : 0) |
+                     (d->is_shutting_down ? LU_DOM_F_SHUTTING : 0) |
+                     (d->is_shut_down ? LU_DOM_F_SHUT_DOWN : 0) |
+                     (d->is_console ? LU_DOM_F_CONSOLE : 0),
+        .max_vcpus = d->max_vcpus,
+        .max_evtchn_port = d->max_evtchn_port,
+        .emulation_flags = d->arch.emulation_flags,
+        .misc_flags = d->arch.msr_relaxed ? XEN_X86_MSR_RELAXED : 0,
+        .nr_pirqs = d->nr_pirqs,
+        .controller_pause_count = d->controller_pause_count,
+        .shutdown_code = d->shutdown_code,
+        .vm_assist = d->vm_assist,
+        .shared_info_mfn = virt_to_mfn(d->shared_info),
+        .max_pages = d->max_pages,
+        .tot_pages = domain_tot_pages(d),
+        .time_offset = d->time_offset.seconds,
+        .time_offset_set = d->time_offset.set,
+        .suspend_evtchn = d->suspend_evtchn,
+    };
+    const struct vcpu *v;
+
+    for_each_vcpu ( d, v )
+        r.nr_vcpus++;
+
+    lu_grant_limits(d, &r.max_grant_frames, &r.max_maptrack_frames,
+                    &r.grant_max_version);
+    memcpy(r.handle, d->handle, sizeof(r.handle));
+
+    return lu_rec_write(s, LU_REC_DOMAIN, &r, sizeof(r));
+}
+
+static bool domain_sane(const struct lu_domain_rec *r)
+{
+    return r->nr_vcpus && r->nr_vcpus <= r->max_vcpus &&
+           r->id.domid < DOMID_FIRST_RESERVED &&
+           mfn_valid(_mfn(r->shared_info_mfn)) &&
+           !(r->shared_info_mfn >> (32 - PAGE_SHIFT)) &&
+           r->max_pages <= UINT_MAX && r->controller_pause_count <= INT_MAX &&
+           r->max_evtchn_port <= INT_MAX && r->time_offset_set <= 1 &&
+           !(r->dom_flags & ~(LU_DOM_F_PRIVILEGED | LU_DOM_F_CREATED |
+                              LU_DOM_F_SHUTTING | LU_DOM_F_SHUT_DOWN |
+                              LU_DOM_F_CONSOLE));
+}
+
+static int cf_check restore_domain(const struct lu_stream *s,
+                                   const struct lu_rec *rec, struct domain *d)
+{
+    struct lu_domain_rec r;
+    struct xen_domctl_createdomain config = { };
+    unsigned int i;
+    int rc = lu_rec_read(s, rec, 0, &r, sizeof(r));
+
+    if ( rc )
+        return rc;
+    if ( d )
+        return lu_error(-EEXIST, d, "DOMAIN: a second record");
+    if ( !domain_sane(&r) )
+        return lu_error(-EBADMSG, NULL, "DOMAIN: d%u: fields out of range",
+                        r.id.domid);
+
+    config.flags = r.flags;
+    memcpy(config.handle, r.handle, sizeof(config.handle));
+    config.max_vcpus = r.max_vcpus;
+    config.max_evtchn_port = r.max_evtchn_port;
+    config.max_grant_frames = r.max_grant_frames;
+    config.max_maptrack_frames = r.max_maptrack_frames;
+    config.grant_opts = XEN_DOMCTL_GRANT_version(r.grant_max_version);
+    config.arch.emulation_flags = r.emulation_flags;
+    config.arch.misc_flags = r.misc_flags;
+
+    d = domain_create(r.id.domid, &config,
+                      r.dom_flags & LU_DOM_F_PRIVILEGED ? CDF_privileged : 0);
+    if ( IS_ERR(d) )
+        return lu_error(PTR_ERR(d), NULL, "DOMAIN: d%u: cannot be created",
+                        r.id.domid);
+
+    if ( r.nr_pirqs > nr_irqs )
+        return lu_error(-ERANGE, d, "DOMAIN: %u PIRQs, this Xen has %u IRQs",
+                        r.nr_pirqs, nr_irqs);
+    d->nr_pirqs = r.nr_pirqs;
+    /* Seen by every L4 page (RO_MPT slot), so before page types. */
+    d->vm_assist = r.vm_assist;
+    d->max_pages = r.max_pages;
+    d->time_offset.seconds = r.time_offset;
+    d->time_offset.set = r.time_offset_set;
+    d->is_console = r.dom_flags & LU_DOM_F_CONSOLE;
+    d->is_shutting_down = r.dom_flags & LU_DOM_F_SHUTTING;
+    d->is_shut_down = r.dom_flags & LU_DOM_F_SHUT_DOWN;
+    d->shutdown_code = r.shutdown_code;
+    d->suspend_evtchn = r.suspend_evtchn;
+
+    rc = lu_policy_restore(d);
+    if ( rc )
+        return rc;
+
+    for ( i = 0; i < r.nr_vcpus; i++ )
+        if ( !vcpu_create(d, i) )
+            return lu_error(-ENOMEM, d, "DOMAIN: v%u cannot be created", i);
+
+    /*
+     * The initial pause of domain_create() becomes ours; what the toolstack
+     * held comes on top and stays.
+     */
+    d->creation_finished = r.dom_flags & LU_DOM_F_CREATED;
+    d->controller_pause_count = r.controller_pause_count;
+    atomic_add(r.controller_pause_count, &d->pause_count);
+
+    return 0;
+}
+
+static int cf_check audit_domain(const struct lu_stream *s, struct domain *d)
+{
+    struct lu_domain_rec r;
+    struct lu_rec rec;
+    int rc = lu_find(s, LU_REC_DOMAIN, d->domain_id, &rec) ?:
+             lu_rec_read(s, &rec, 0, &r, sizeof(r));
+
+    if ( !rc && domain_tot_pages(d) != r.tot_pages )
+        rc = lu_error(-ESTALE, d, "DOMAIN: owns %u pages, had %lu",
+                      domain_tot_pages(d), r.tot_pages);
+
+    return rc;
+}
+
+const struct lu_kind lu_kind_domain = {
+    .name = "DOMAIN",
+    .type = LU_REC_DOMAIN,
+    .version = 1,
+    .min_version = 1,
+    .pass = LU_PASS_CREATE,
+    .per_domain = true,
+    .check = check_domain,
+    .save = save_domain,
+    .restore = restore_domain,
+    .audit = audit_domain,
+};
+
+/* In place of the allocation in arch_domain_create(). */
+void *lu_adopt_shared_info(const struct domain *d)
+{
+    struct lu_domain_rec r;
+    struct page_info *pg;
+
+    if ( !lu_booting ||
+         lu_boot_record(LU_REC_DOMAIN, d->domain_id, NULL, &r, sizeof(r)) )
+        return NULL;
+
+    /* What alloc_xenheap_pages() leaves behind, on a page that was kept back. */
+    pg = mfn_to_page(_mfn(r.shared_info_mfn));
+    pg->count_info |= PGC_xen_heap;
+
+    return mfn_to_virt(r.shared_info_mfn);
+}
+
+/* In place of its clear_page(): the guest's state stays. */
+void lu_clear_shared_info(void *page)
+{
+    if ( !lu_booting )
+        clear_page(page);
+}
+
+/* ---- CAPS ------------------------------------------------------------------ */
+
+struct range_out {
+    struct lu_stream *s;
+    uint32_t nr;
+    uint64_t limit;
+};
+
+static int cf_check put_range(unsigned long s, unsigned long e, void *ctx)
+{
+    struct range_out *out = ctx;
+    struct lu_cap_range_rec r = { .first = s,
+                                  .last = min_t(uint64_t, e, out->limit) };
+
+    if ( s > out->limit )
+        return 0;
+    out->nr++;
+
+    return lu_rec_put(out->s, &r, sizeof(r));
+}
+
+static int cf_check save_caps(struct lu_stream *s, struct domain *d)
+{
+    struct lu_caps_rec r = { .id = lu_id(&lu_kind_caps, d, 0) };
+    struct range_out out = { .s = s };
+    int rc = lu_rec_begin(s, LU_REC_CAPS) ?: lu_rec_put(s, &r, sizeof(r));
+
+    if ( rc )
+        return rc;
+
+    out.limit = ~0UL;
+    rc = rangeset_report_ranges(d->iomem_caps, 0, ~0UL, put_range, &out);
+    r.nr_iomem = out.nr;
+
+    out.nr = 0;
+    rc = rc ?: rangeset_report_ranges(d->arch.ioport_caps, 0, ~0UL, put_range,
+                                      &out);
+    r.nr_ioport = out.nr;
+
+    out.nr = 0;
+    out.limit = nr_irqs_gsi - 1;
+    rc = rc ?: rangeset_report_ranges(d->irq_caps, 0, ~0UL, put_range, &out);
+    r.nr_irq = out.nr;
+
+    return rc ?: lu_rec_patch(s, 0, &r, sizeof(r)) ?: lu_rec_end(s);
+}
+
+static int take_ranges(const struct lu_stream *s, const struct lu_rec *rec,
+                       uint32_t *off, uint32_t nr, struct rangeset *set)
+{
+    int rc = rangeset_remove_range(set, 0, ~0UL);
+
+    for ( ; !rc && nr; nr--, *off += sizeof(struct lu_cap_range_rec) )
+    {
+        struct lu_cap_range_rec r;
+
+        rc = lu_rec_read(s, rec, *off, &r, sizeof(r));
+        if ( !rc && r.first > r.last )
+            rc = -EBADMSG;
+        if ( !rc )
+            rc = rangeset_add_range(set, r.first, r.last);
+    }
+
+    return rc;
+}
+
+static int cf_check restore_caps(const struct lu_stream *s,
+                                 const struct lu_rec *rec, struct domain *d)
+{
+    struct lu_caps_rec r;
+    uint32_t off = sizeof(r);
+    int rc = lu_rec_read(s, rec, 0, &r, sizeof(r));
+
+    if ( rc )
+        return rc;
+    if ( r.reserved ||
+         !lu_array_fits(rec, sizeof(r), sizeof(struct lu_cap_range_rec),
+                        (uint64_t)r.nr_iomem + r.nr_ioport + r.nr_irq) )
+        return lu_error(-EBADMSG, d, "CAPS: %u+%u+%u ranges in %u bytes",
+                        r.nr_iomem, r.nr_ioport, r.nr_irq, rec->length);
+
+    /* For its side effects outside the domain: read-only MMIO ranges. */
+    if ( is_hardware_domain(d) && dom0_setup_permissions(d) )
+        return lu_error(-EIO, d, "CAPS: default permissions");
+
+    rc = take_ranges(s, rec, &off, r.nr_iomem, d->iomem_caps) ?:
+         take_ranges(s, rec, &off, r.nr_ioport, d->arch.ioport_caps) ?:
+         take_ranges(s, rec, &off, r.nr_irq, d->irq_caps);
+
+    return rc ? lu_error(rc, d, "CAPS: a range is refused") : 0;
+}
+
+const struct lu_kind lu_kind_caps = {
+    .name = "CAPS",
+    .type = LU_REC_CAPS,
+    .version = 1,
+    .min_version = 1,
+    .pass = LU_PASS_CREATE,
+    .per_domain = true,
+    .save = save_caps,
+    .restore = restore_caps,
+};
+
+/* ---- Letting go ------------------------------------------------------------ */
+
+void lu_resume_domain(struct domain *d)
+{
+    lu_evtchn_resume(d);
+    domain_unpause(d);
+}
+
+int lu_normalise_domain(struct domain *d)
+{
+    return lu_pv_normalise(d);
+}

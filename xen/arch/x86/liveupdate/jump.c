@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Parking the other CPUs, and the jump.
+ *
+ * A parked CPU has its FPU saved (its domains were paused and synced), HVM
+ * switched off, its clock sampled, and spins with IRQs off on a word that the
+ * abort path can release.  At the jump all CPUs but ours get an INIT: what they
+ * spin in, and the tables they spin on, may then be overwritten.  INIT also
+ * takes offline CPUs out of an MWAIT on memory that is about to change.
+ *
+ * What can fail: a CPU that does not arrive within a second of spinning: the
+ * others are released and the update is refused.
+ */
+#include <xen/kexec.h>
+#include <xen/lib.h>
+#include <xen/liveupdate.h>
+#include <xen/mm.h>
+#include <xen/smp.h>
+#include <xen/xxhash.h>
+
+#include <asm/apic.h>
+#include <asm/hvm/support.h>
+#include <asm/processor.h>
+
+#include "../../../common/liveupdate/internal.h"
+#include "zone.h"
+
+static atomic_t parked;
+static bool hold;
+
+static void cf_check park_cpu(void *unused)
+{
+    hvm_cpu_down();
+    lu_time_sample();
+
+    atomic_inc(&parked);
+    while ( ACCESS_ONCE(hold) )
+        cpu_relax();
+
+    if ( hvm_cpu_up() )
+        BUG();
+    atomic_dec(&parked);
+}
+
+int lu_park_cpus(void)
+{
+    unsigned int want = num_online_cpus() - 1;
+    s_time_t end = NOW() + SECONDS(1);
+
+    hold = true;
+    smp_call_function(park_cpu, NULL, 0);
+
+    while ( atomic_read(&parked) != want )
+    {
+        if ( NOW() > end )
+        {
+            int rc = lu_error(-EBUSY, NULL, "%u of %u CPUs can be parked",
+                              atomic_read(&parked), want);
+
+            lu_unpark_cpus();
+            return rc;
+        }
+        cpu_relax();
+    }
+
+    return 0;
+}
+
+void lu_unpark_cpus(void)
+{
+    ACCESS_ONCE(hold) = false;
+    while ( atomic_read(&parked) )
+        cpu_relax();
+}
+
+static void write_crumb(const uint64_t *mfns, unsigned int nr, uint64_t bytes)
+{
+    struct lu_crumb_rec *c = maddr_to_virt(lu_zone.start);
+
+    memset(c, 0, sizeof(*c));
+    c->magic = LU_CRUMB_MAGIC;
+    c->version = LU_CRUMB_VERSION;
+    c->size = sizeof(*c);
+    c->region_start = lu_zone.start;
+    c->region_size = lu_zone.region_size;
+    c->slot_size = LU_SLOT_SIZE;
+    c->slot = lu_free_slot();
+    c->nr_pages = nr;
+    c->array_maddr = virt_to_maddr(mfns);
+    c->stream_bytes = bytes;
+    c->saved_tsc = rdtsc();
+    c->crc = xxh64(c, sizeof(*c), 0);
+    if ( lu_fault_crumb() )
+        c->stream_bytes ^= 8;
+}
+
+static void init_other_cpus(void)
+{
+    unsigned int cpu;
+
+    for_each_present_cpu ( cpu )
+    {
+        if ( cpu == smp_processor_id() )
+            continue;
+        apic_wait_icr_idle();
+        apic_icr_write(APIC_INT_LEVELTRIG | APIC_INT_ASSERT | APIC_DM_INIT,
+                       x86_cpu_to_apicid[cpu]);
+    }
+    apic_wait_icr_idle();
+}
+
+void noreturn lu_arch_jump(struct kexec_image *image, const uint64_t *mfns,
+                           unsigned int nr, uint64_t bytes)
+{
+    write_crumb(mfns, nr, bytes);
+    init_other_cpus();
+    hvm_cpu_down();
+    machine_kexec(image);
+    BUG();
+}
+
+/* ---- The machine to phys table, as it is mapped ---------------------------- */
+
+void lu_arch_for_each_m2p(void (*fn)(void *ctx,
+                                     const struct lu_m2p_chunk_rec *chunk),
+                          void *ctx)
+{
+    unsigned long va;
+
+    for ( va = RDWR_MPT_VIRT_START; va < RDWR_MPT_VIRT_END; )
+    {
+        struct lu_m2p_chunk_rec c = {
+            .first_mfn = (va - RDWR_MPT_VIRT_START) / sizeof(unsigned long),
+        };
+        l3_pgentry_t l3e = l3e_from_l4e(idle_pg_table[l4_table_offset(va)],
+                                        l3_table_offset(va));
+
+        if ( !(l3e_get_flags(l3e) & _PAGE_PRESENT) )
+        {
+            va += 1UL << L3_PAGETABLE_SHIFT;
+            continue;
+        }
+
+        if ( l3e_get_flags(l3e) & _PAGE_PSE )
+        {
+            c.chunk_mfn = l3e_get_pfn(l3e);
+            c.order = 2 * PAGETABLE_ORDER;
+        }
+        else
+        {
+            l2_pgentry_t l2e = l2e_from_l3e(l3e, l2_table_offset(va));
+
+            if ( l2e_get_flags(l2e) & _PAGE_PRESENT )
+            {
+                c.chunk_mfn = l2e_get_pfn(l2e);
+                c.order = PAGETABLE_ORDER;
+            }
+        }
+
+        if ( c.order )
+            fn(ctx, &c);
+        va += 1UL << (c.order == 2 * PAGETABLE_ORDER ? L3_PAGETABLE_SHIFT
+                                                     : L2_PAGETABLE_SHIFT);
+    }
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * HOST and CPUS: who wrote the stream, and which CPUs it counts.
+ *
+ * HOST opens the stream: version and build of the writer, the number of this
+ * update, and the phases of the pause so far in TSC ticks.  CPUS lists APIC IDs
+ * in the order of the writer's CPU numbers, which affinities are given in.
+ *
+ * What can fail: the new Xen numbering CPUs differently, or having fewer.  CPU
+ * numbers follow from firmware tables and the command line, which the load has
+ * compared, so restore refuses (and the caller panics) if they differ.
+ */
+#include <xen/cpumask.h>
+#include <xen/liveupdate.h>
+#include <xen/mm.h>
+#include <xen/version.h>
+
+#include <asm/apic.h>
+#include <asm/mpspec.h>
+
+#include "internal.h"
+
+struct lu_progress lu_progress;
+
+static void fill_host(const struct lu_kind *k, struct lu_host_rec *r)
+{
+    const void *id;
+    unsigned int len = 0, nr = 0;
+    const struct domain *d;
+
+    memset(r, 0, sizeof(*r));
+    r->id = lu_id(k, NULL, 0);
+    r->xen_major = xen_major_version();
+    r->xen_minor = xen_minor_version();
+    r->update = lu_progress.updates + 1;
+    r->max_page = max_page;
+    r->pause_tsc = lu_progress.pause_tsc;
+    r->parked_tsc = lu_progress.parked_tsc;
+    for_each_domain ( d )
+        nr++;
+    r->nr_domains = nr;
+    r->nr_cpus = num_online_cpus();
+    r->page_info_size = sizeof(struct page_info);
+    if ( !xen_build_id(&id, &len) )
+    {
+        r->build_id_len = min_t(unsigned int, len, sizeof(r->build_id));
+        memcpy(r->build_id, id, r->build_id_len);
+    }
+    strlcpy(r->extraversion, xen_extra_version(), sizeof(r->extraversion));
+}
+
+static int cf_check save_host(struct lu_stream *s, struct domain *d)
+{
+    struct lu_host_rec r;
+
+    fill_host(&lu_kind_host, &r);
+
+    return lu_rec_write(s, LU_REC_HOST, &r, sizeof(r));
+}
+
+static int cf_check restore_host(const struct lu_stream *s,
+                                 const struct lu_rec *rec, struct domain *d)
+{
+    struct lu_host_rec *r = &lu_progress.from;
+    int rc = lu_rec_read(s, rec, 0, r, sizeof(*r));
+
+    if ( rc )
+        return rc;
+
+    r->extraversion[sizeof(r->extraversion) - 1] = '\0';
+    if ( r->build_id_len > sizeof(r->build_id) )
+        return lu_error(-EBADMSG, NULL, "HOST: build id of %u bytes",
+                        r->build_id_len);
+    if ( r->nr_cpus > num_online_cpus() )
+        return lu_error(-ENODEV, NULL, "HOST: %u CPUs were online, now %u",
+                        r->nr_cpus, num_online_cpus());
+    lu_progress.updates = r->update;
+
+    return 0;
+}
+
+const struct lu_kind lu_kind_host = {
+    .name = "HOST",
+    .type = LU_REC_HOST,
+    .version = 1,
+    .min_version = 1,
+    .pass = LU_PASS_HOST,
+    .save = save_host,
+    .restore = restore_host,
+};
+
+/* CPU numbers cross as such; offline or parked CPUs would shift them. */
+static int cf_check check_cpus(const struct domain *d)
+{
+    if ( num_online_cpus() != num_present_cpus() )
+        return lu_blocker(-EOPNOTSUPP, NULL, "%u of %u CPUs offline",
+                          num_present_cpus() - num_online_cpus(),
+                          num_present_cpus());
+
+    return 0;
+}
+
+static int cf_check save_cpus(struct lu_stream *s, struct domain *d)
+{
+    struct lu_cpus_rec r = {
+        .id = lu_id(&lu_kind_cpus, NULL, 0),
+        .nr = cpumask_last(&cpu_online_map) + 1,
+    };
+    unsigned int cpu;
+    int rc = lu_rec_begin(s, LU_REC_CPUS) ?: lu_rec_put(s, &r, sizeof(r));
+
+    for ( cpu = 0; !rc && cpu < r.nr; cpu++ )
+    {
+        uint32_t id = x86_cpu_to_apicid[cpu];
+
+        rc = lu_rec_put(s, &id, sizeof(id));
+    }
+
+    return rc ?: lu_rec_end(s);
+}
+
+static int cf_check restore_cpus(const struct lu_stream *s,
+                                 const struct lu_rec *rec, struct domain *d)
+{
+    struct lu_cpus_rec r;
+    unsigned int cpu;
+    int rc = lu_rec_read(s, rec, 0, &r, sizeof(r));
+
+    if ( rc )
+        return rc;
+    if ( r.nr > nr_cpu_ids || r.reserved ||
+         !lu_array_fits(rec, sizeof(r), sizeof(uint32_t), r.nr) )
+        return lu_error(-EBADMSG, NULL, "CPUS: %u CPUs in %u bytes", r.nr,
+                        rec->length);
+
+    for ( cpu = 0; cpu < r.nr; cpu++ )
+    {
+        uint32_t id;
+
+        rc = lu_rec_read(s, rec, sizeof(r) + cpu * sizeof(id), &id,
+                         sizeof(id));
+        if ( rc )
+            return rc;
+        if ( x86_cpu_to_apicid[cpu] != id || !cpu_online(cpu) )
+            return lu_error(-ENODEV, NULL,
+                            "CPUS: CPU%u had APIC ID %#x, now %#x%s", cpu, id,
+                            x86_cpu_to_apicid[cpu],
+                            cpu_online(cpu) ? "" : " and offline");
+    }
+
+    return 0;
+}
+
+const struct lu_kind lu_kind_cpus = {
+    .name = "CPUS",
+    .type = LU_REC_CPUS,
+    .version = 1,
+    .min_version = 1,
+    .pass = LU_PASS_HOST,
+    .check = check_cpus,
+    .save = save_cpus,
+    .restore = restore_cpus,
+};

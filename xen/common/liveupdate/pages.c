@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * MEMORY: whose page is whose.
+ *
+ * Save walks the frame table once and writes every page that must survive as
+ * sorted extents: pages of domains, Xen heap pages shared with them, the chunks
+ * of the machine to phys table, and the stream itself.  What is in no extent is
+ * free or private to this Xen; nobody has to enumerate that.
+ *
+ * In the new Xen the early boot keeps these pages out of every allocator
+ * (arch/x86/liveupdate/boot.c); restore here gives them back to their domains.
+ * Shared pages were adopted by whoever shares them (shared_info, grant frames)
+ * when the domain was created; here it is only checked that someone did.
+ *
+ * What can fail: a page in a state that is not carried (offlined, broken, owned
+ * but not allocated) is a blocker found by the dry run.  A page that is already
+ * somebody's in the new Xen is fatal.
+ */
+#include <xen/mm.h>
+#include <xen/sched.h>
+#include <xen/sort.h>
+
+#include <asm/e820.h>
+#include <asm/page.h>
+#include <asm/setup.h>
+
+#include "internal.h"
+
+/* ---- Pages that no owner tells of --------------------------------------- */
+
+/* Sorted list of extents to merge into the scan: M2P chunks, the stream. */
+static struct lu_extent_rec *extra;
+static unsigned int nr_extra, max_extra;
+
+static int cf_check cmp_extent(const void *a, const void *b)
+{
+    const struct lu_extent_rec *l = a, *r = b;
+
+    return l->mfn < r->mfn ? -1 : l->mfn > r->mfn;
+}
+
+static void cf_check swap_extent(void *a, void *b, size_t size)
+{
+    struct lu_extent_rec *l = a, *r = b, t = *l;
+
+    *l = *r;
+    *r = t;
+}
+
+static void cf_check add_chunk(void *ctx, const struct lu_m2p_chunk_rec *c)
+{
+    if ( nr_extra < max_extra )
+        extra[nr_extra++] = (struct lu_extent_rec){
+            .mfn = c->chunk_mfn, .count = 1U << c->order,
+            .domid = LU_DOMID_HOST, .kind = LU_EXT_M2P,
+        };
+}
+
+static void cf_check count_chunk(void *ctx, const struct lu_m2p_chunk_rec *c)
+{
+    ++*(unsigned int *)ctx;
+}
+
+/*
+ * While everything runs: room for the list, sized for `nr_internal` pages of the
+ * stream.  Freed by lu_pages_done().
+ */
+int lu_pages_prepare(unsigned int nr_internal)
+{
+    unsigned int chunks = 0;
+
+    lu_arch_for_each_m2p(count_chunk, &chunks);
+    max_extra = chunks + nr_internal;
+    nr_extra = 0;
+    extra = xmalloc_array(struct lu_extent_rec, max_extra);
+
+    return extra ? 0 : -ENOMEM;
+}
+
+void lu_pages_internal(unsigned long mfn, unsigned int count)
+{
+    ASSERT(nr_extra < max_extra);
+    extra[nr_extra++] = (struct lu_extent_rec){
+        .mfn = mfn, .count = count,
+        .domid = LU_DOMID_HOST, .kind = LU_EXT_INTERNAL,
+    };
+}
+
+/* All internal pages are named: complete and sort the list. */
+void lu_pages_seal(void)
+{
+    lu_arch_for_each_m2p(add_chunk, NULL);
+    sort(extra, nr_extra, sizeof(*extra), cmp_extent, swap_extent);
+}
+
+void lu_pages_done(void)
+{
+    XFREE(extra);
+    nr_extra = max_extra = 0;
+}
+
+/* ---- The scan ------------------------------------------------------------ */
+
+struct scan {
+    struct lu_stream *s;
+    struct lu_extent_rec cur;   /* being grown; count 0: none */
+    uint32_t nr;
+    int rc;
+};
+
+static void flush(struct scan *sc)
+{
+    if ( sc->cur.count && !sc->rc )
+    {
+        sc->rc = lu_rec_put(sc->s, &sc->cur, sizeof(sc->cur));
+        sc->nr++;
+    }
+    sc->cur.count = 0;
+}
+
+static void emit(struct scan *sc, unsigned long mfn, unsigned long count,
+                 uint16_t domid, uint16_t kind)
+{
+    if ( sc->cur.count && sc->cur.mfn + sc->cur.count == mfn &&
+         sc->cur.domid == domid && sc->cur.kind == kind &&
+         sc->cur.count + count <= (1U << 30) )
+    {
+        sc->cur.count += count;
+        return;
+    }
+
+    flush(sc);
+    sc->cur = (struct lu_extent_rec){ .mfn = mfn, .count = count,
+                                      .domid = domid, .kind = kind };
+}
+
+/*
+ * The kind of one page that is in use, 0 for private to Xen.  A negative errno
+ * names a state that is not carried.
+ */
+static int classify(const struct page_info *pg, const struct domain **owner)
+{
+    const struct domain *d = page_get_owner(pg);
+
+    *owner = d;
+    if ( pg->count_info & PGC_broken )
+        return -EOPNOTSUPP;
+    if ( page_state_is(pg, offlining) || page_state_is(pg, offlined) )
+        return -EOPNOTSUPP;
+    if ( !d || is_system_domain(d) )
+        return 0;
+    if ( pg->count_info & PGC_xen_heap )
+        return LU_EXT_SHARED;
+    if ( !(pg->count_info & PGC_allocated) )
+        return (pg->count_info & PGC_count_mask) ? -EBUSY : 0;
+
+    return pg->count_info & PGC_extra ? LU_EXT_EXTRA : LU_EXT_RAM;
+}
+
+static void scan_range(struct scan *sc, unsigned long s, unsigned long e,
+                       unsigned int *next)
+{
+    unsigned long mfn = s;
+
+    while ( mfn < e && !sc->rc )
+    {
+        const struct page_info *pg = mfn_to_page(_mfn(mfn));
+        const struct domain *owner;
+        int kind;
+
+        if ( *next < nr_extra && extra[*next].mfn <= mfn )
+        {
+            emit(sc, extra[*next].mfn, extra[*next].count,
+                 extra[*next].domid, extra[*next].kind);
+            mfn = extra[*next].mfn + extra[*next].count;
+            ++*next;
+            continue;
+        }
+
+        if ( !mfn_valid(_mfn(mfn)) || lu_zone_mfn(mfn) )
+        {
+            mfn++;
+            continue;
+        }
+
+        /*
+         * The head of a free chunk is aligned to its order, which is only kept
+         * there (alloc_heap_pages() and merging in free_heap_pages() both hold
+         * to it).  While the host runs it may be stale: stay within reason.
+         */
+        if ( page_state_is(pg, free) )
+        {
+            unsigned int order = PFN_ORDER(pg);
+
+            if ( order > MAX_ORDER || (mfn & ((1UL << order) - 1)) )
+                order = 0;
+            mfn += 1UL << order;
+            continue;
+        }
+
+        kind = classify(pg, &owner);
+        if ( kind < 0 )
+            sc->rc = lu_blocker(kind, owner && !is_system_domain(owner) ? owner
+                                                                       : NULL,
+                                "page %#lx: state not carried: count_info %#lx type_info %#lx",
+                                mfn, pg->count_info, pg->u.inuse.type_info);
+        else if ( kind )
+            emit(sc, mfn, 1, owner->domain_id, kind);
+        mfn++;
+    }
+}
+
+static int cf_check save_memory(struct lu_stream *s, struct domain *d)
+{
+    struct lu_memory_rec r = { .id = lu_id(&lu_kind_memory, NULL, 0) };
+    struct scan sc = { .s = s };
+    unsigned int i, next = 0;
+    int rc = lu_rec_begin(s, LU_REC_MEMORY) ?: lu_rec_put(s, &r, sizeof(r));
+
+    for ( i = 0; i < e820.nr_map && !rc; i++ )
+    {
+        struct lu_range_rec ram;
+
+        if ( e820.map[i].type != E820_RAM )
+            continue;
+        ram.mfn = PFN_UP(e820.map[i].addr);
+        ram.count = PFN_DOWN(e820.map[i].addr + e820.map[i].size);
+        /* kexec-tools trims the first range, so what is below 1 MiB differs. */
+        if ( ram.count <= PFN_DOWN(MB(1)) )
+            continue;
+        ram.mfn = max_t(uint64_t, ram.mfn, PFN_DOWN(MB(1)));
+        ram.count -= ram.mfn;
+        rc = lu_rec_put(s, &ram, sizeof(ram));
+        r.nr_ram++;
+    }
+
+    for ( i = 0; i < e820.nr_map && !rc && !sc.rc; i++ )
+        if ( e820.map[i].type == E820_RAM )
+            scan_range(&sc, max_t(unsigned long, PFN_UP(e820.map[i].addr),
+                                  PFN_DOWN(MB(1))),
+                       min_t(unsigned long, max_page,
+                             PFN_DOWN(e820.map[i].addr + e820.map[i].size)),
+                       &next);
+    flush(&sc);
+    r.nr_extents = sc.nr;
+
+    return rc ?: sc.rc ?: lu_rec_patch(s, 0, &r, sizeof(r)) ?: lu_rec_end(s);
+}
+
+/* ---- Restore ------------------------------------------------------------- */
+
+static int assign_extent(const struct lu_extent_rec *ext, struct domain *d)
+{
+    unsigned long done = 0, i;
+    const bool is_extra = ext->kind == LU_EXT_EXTRA;
+
+    for ( i = 0; i < ext->count; i++ )
+    {
+        struct page_info *pg = mfn_to_page(_mfn(ext->mfn + i));
+
+        if ( pg->count_info || page_get_owner(pg) )
+            return lu_error(-EEXIST, d,
+                            "MEMORY: page %#lx has count_info %#lx already",
+                            ext->mfn + i, pg->count_info);
+        if ( is_extra )
+            pg->count_info = PGC_extra;
+    }
+
+    while ( done < ext->count )
+    {
+        unsigned int nr = min_t(unsigned long, ext->count - done, 1U << 18);
+        int rc = assign_pages(mfn_to_page(_mfn(ext->mfn + done)), nr, d,
+                              is_extra ? MEMF_no_refcount : 0);
+
+        if ( rc )
+            return lu_error(rc, d, "MEMORY: cannot own %u pages at %#lx", nr,
+                            ext->mfn + done);
+        done += nr;
+        process_pending_softirqs();
+    }
+
+    return 0;
+}
+
+static int cf_check restore_memory(const struct lu_stream *s,
+                                   const struct lu_rec *rec, struct domain *d)
+{
+    struct lu_memory_rec r;
+    unsigned int i;
+    int rc = lu_rec_read(s, rec, 0, &r, sizeof(r));
+
+    /* Counts, order and bounds: see check_memory() of the early boot. */
+    for ( i = 0; !rc && i < r.nr_extents; i++ )
+    {
+        struct lu_extent_rec ext;
+
+        rc = lu_rec_read(s, rec, sizeof(r) +
+                         r.nr_ram * sizeof(struct lu_range_rec) +
+                         i * sizeof(ext), &ext, sizeof(ext));
+        if ( rc )
+            break;
+
+        switch ( ext.kind )
+        {
+        case LU_EXT_RAM:
+        case LU_EXT_EXTRA:
+        case LU_EXT_SHARED:
+            d = lu_domain(ext.domid);
+            if ( !d )
+                return lu_error(-ESRCH, NULL,
+                                "MEMORY: extent %u is of d%u, which is not in the stream",
+                                i, ext.domid);
+            lu_progress.kept += ext.count;
+            if ( ext.kind != LU_EXT_SHARED )
+                rc = assign_extent(&ext, d);
+            break;
+
+        case LU_EXT_M2P:
+        case LU_EXT_INTERNAL:
+            break;
+
+        default:
+            return lu_error(-EBADMSG, NULL, "MEMORY: extent %u has kind %u", i,
+                            ext.kind);
+        }
+    }
+
+    return rc;
+}
+
+/* No preserved page may be left without its owner. */
+static int cf_check audit_memory(const struct lu_stream *s, struct domain *d)
+{
+    struct lu_memory_rec r;
+    struct lu_rec rec;
+    unsigned int i;
+    int rc;
+
+    rc = lu_find(s, LU_REC_MEMORY, LU_DOMID_HOST, &rec) ?:
+         lu_rec_read(s, &rec, 0, &r, sizeof(r));
+
+    for ( i = 0; !rc && i < r.nr_extents; i++ )
+    {
+        struct lu_extent_rec ext;
+        unsigned long j;
+
+        rc = lu_rec_read(s, &rec, sizeof(r) +
+                         r.nr_ram * sizeof(struct lu_range_rec) +
+                         i * sizeof(ext), &ext, sizeof(ext));
+        if ( rc || ext.kind != LU_EXT_SHARED )
+            continue;
+
+        d = lu_domain(ext.domid);
+        for ( j = 0; j < ext.count; j++ )
+            if ( page_get_owner(mfn_to_page(_mfn(ext.mfn + j))) != d )
+                return lu_error(-ESTALE, d,
+                                "MEMORY: shared page %#lx was adopted by nobody",
+                                ext.mfn + j);
+    }
+
+    return rc;
+}
+
+const struct lu_kind lu_kind_memory = {
+    .name = "MEMORY",
+    .type = LU_REC_MEMORY,
+    .version = 1,
+    .min_version = 1,
+    .pass = LU_PASS_OWN,
+    .save = save_memory,
+    .restore = restore_memory,
+    .audit = audit_memory,
+};
+
+/* ---- M2P ----------------------------------------------------------------- */
+
+struct m2p_out {
+    struct lu_stream *s;
+    uint32_t nr;
+    int rc;
+};
+
+static void cf_check put_chunk(void *ctx, const struct lu_m2p_chunk_rec *c)
+{
+    struct m2p_out *out = ctx;
+
+    if ( !out->rc )
+        out->rc = lu_rec_put(out->s, c, sizeof(*c));
+    out->nr++;
+}
+
+static int cf_check save_m2p(struct lu_stream *s, struct domain *d)
+{
+    struct lu_m2p_rec r = { .id = lu_id(&lu_kind_m2p, NULL, 0) };
+    struct m2p_out out = { .s = s };
+    int rc = lu_rec_begin(s, LU_REC_M2P) ?: lu_rec_put(s, &r, sizeof(r));
+
+    if ( rc )
+        return rc;
+
+    lu_arch_for_each_m2p(put_chunk, &out);
+    r.nr = out.nr;
+
+    return out.rc ?: lu_rec_patch(s, 0, &r, sizeof(r)) ?: lu_rec_end(s);
+}
+
+const struct lu_kind lu_kind_m2p = {
+    .name = "M2P",
+    .type = LU_REC_M2P,
+    .version = 1,
+    .min_version = 1,
+    .pass = LU_PASS_BOOT,
+    .save = save_m2p,
+};
