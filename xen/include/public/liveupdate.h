@@ -83,12 +83,13 @@ struct lu_crumb_rec {
 /*
  * A page aligned constant of every image that can be updated to, found by
  * scanning the image at page steps.  Tells the running Xen, before anything
- * stops, which records the image reads.  `crc` is XXH64, seed 0, over the note
- * (header and table) with crc = 0.
+ * stops, which records the image reads.  Header, nr_entries entries, tail.
  */
 #define LU_NOTE_MAGIC0  0x556576694c6e6558ULL /* "XenLiveU" */
 #define LU_NOTE_MAGIC1  0x7061436574616470ULL /* "pdateCap" */
 #define LU_NOTE_VERSION 1
+#define LU_NOTE_TAIL    0x446e456574616450ULL /* "PdateEnD" */
+#define LU_NOTE_MAX_ENTRIES 128
 
 struct lu_note_entry_rec {
     uint32_t type;              /* LU_REC_*, without LU_REC_OPTIONAL */
@@ -99,17 +100,15 @@ struct lu_note_entry_rec {
 struct lu_note_rec {
     uint64_t magic[2];
     uint32_t version;
-    uint32_t size;              /* of header and table */
-    uint64_t crc;
+    uint32_t size;              /* of header, table and tail, bytes */
     uint32_t xen_major;
     uint32_t xen_minor;
     uint32_t page_info_size;    /* bytes of frame table per page */
     uint32_t nr_cpus;           /* CPUs the build can hold */
-    uint64_t image_size;        /* bytes from its load address to _end */
     uint32_t flags;             /* LU_NOTE_F_* */
     uint32_t nr_entries;
     char     extraversion[32];  /* NUL terminated */
-    /* struct lu_note_entry_rec[nr_entries] */
+    /* struct lu_note_entry_rec[nr_entries], then uint64_t LU_NOTE_TAIL */
 };
 
 #define LU_NOTE_F_DEBUG  (1U << 0)
@@ -221,12 +220,6 @@ struct lu_domain_rec {
     int64_t  time_offset;       /* seconds */
     uint32_t time_offset_set;
     uint32_t suspend_evtchn;
-    uint32_t tsc_mode;
-    uint32_t vtsc;
-    uint32_t tsc_khz;
-    uint32_t tsc_incarnation;
-    uint64_t vtsc_offset;
-    uint64_t vtsc_last;
     uint8_t  handle[16];
 };
 
@@ -254,5 +247,129 @@ struct lu_caps_rec {
     uint32_t nr_irq;
     uint32_t reserved;
 };
+
+/* ---- Time and scheduling ------------------------------------------------- */
+
+/*
+ * TIME: the clock, and what the old Xen found out about it, which is final: the
+ * new one neither calibrates nor probes.  System time goes on in the gap:
+ *   at a TSC value t it is stime + (((t - tsc) << tsc_shift) * tsc_mul >> 32)
+ */
+#define LU_REC_TIME (LU_REC_BASE | 0x10)
+
+struct lu_time_rec {
+    struct lu_id_rec id;
+    uint64_t tsc;
+    int64_t  stime;             /* ns since the first Xen's boot */
+    uint64_t tsc_hz;            /* nominal */
+    uint32_t tsc_mul;
+    int32_t  tsc_shift;         /* negative: to the right */
+    uint32_t apic_bus_scale;    /* bus cycles per ns << 18; 0: not known */
+    uint32_t flags;             /* LU_TIME_F_* */
+    uint64_t wc_sec;            /* wall clock at system time 0, since 1970 */
+    uint32_t wc_nsec;
+    uint32_t reserved;
+    char     platform[8];       /* timer: "hpet", "acpi", "pit", "tsc" */
+};
+
+#define LU_TIME_F_CONSTANT (1U << 0)    /* TSC: one rate on all CPUs */
+#define LU_TIME_F_NONSTOP  (1U << 1)    /* TSC: counts in deep C states */
+#define LU_TIME_F_RELIABLE (1U << 2)    /* TSC: in step on all CPUs */
+#define LU_TIME_F_NO_SYNC  (1U << 3)    /* TSC: cannot be written */
+
+/* SCHED_GLOBAL: the scheduler of all CPUs and what its users tuned. */
+#define LU_REC_SCHED_GLOBAL (LU_REC_BASE | 0x11)
+
+struct lu_sched_global_rec {
+    struct lu_id_rec id;
+    uint32_t scheduler;         /* XEN_SCHEDULER_* */
+    uint32_t ratelimit_us;      /* credit, credit2 */
+    uint32_t tslice_ms;         /* credit */
+    uint32_t migr_delay_us;     /* credit */
+};
+
+/*
+ * VCPU_TIMER: timers and run states of the vCPU id.instance.  Times are system
+ * times; downtime counts.
+ */
+#define LU_REC_VCPU_TIMER (LU_REC_BASE | 0x150)
+
+struct lu_vcpu_timer_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_VTIMER_F_* */
+    uint32_t runstate;          /* RUNSTATE_* */
+    int64_t  single_ns;         /* when the single-shot timer is due */
+    int64_t  period_ns;         /* of the periodic timer; 0: off */
+    int64_t  last_ns;           /* its last event */
+    int64_t  entry_ns;          /* up to when state_ns counts */
+    uint64_t state_ns[4];       /* time spent in each run state */
+    uint64_t runstate_addr;     /* the guest's copy, virtual; 0: none */
+    uint64_t time_addr;         /* of struct vcpu_time_info; 0: none */
+};
+
+#define LU_VTIMER_F_SINGLE (1U << 0)    /* the single-shot timer is armed */
+
+/* TSC: how the domain's RDTSC is answered. */
+#define LU_REC_TSC (LU_REC_BASE | 0x151)
+
+struct lu_tsc_rec {
+    struct lu_id_rec id;
+    uint32_t mode;              /* 0 default, 1 emulate always, 2 never */
+    uint32_t emulated;          /* 1: RDTSC traps */
+    uint32_t khz;               /* of the domain's TSC; 0: the host's */
+    uint32_t incarnation;
+    uint64_t offset;            /* PV: system time at TSC 0, ns */
+    uint64_t last;              /* system time last given out, ns */
+};
+
+/*
+ * WATCHDOG: SCHEDOP_watchdog timers, for a domain that uses any.  The time left
+ * is what it was in the pause: downtime does not count.
+ */
+#define LU_REC_WATCHDOG (LU_REC_BASE | 0x152)
+
+struct lu_watchdog_slot_rec {
+    uint32_t slot;
+    uint32_t reserved;
+    int64_t  left_ns;
+};
+
+struct lu_watchdog_rec {
+    struct lu_id_rec id;
+    uint32_t nr;                /* struct lu_watchdog_slot_rec follow */
+    uint32_t reserved;
+};
+
+/* SCHED: the domain's share of the host. */
+#define LU_REC_SCHED (LU_REC_BASE | 0x153)
+
+struct lu_sched_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_SCHED_F_* */
+    uint32_t weight;            /* credit, credit2 */
+    uint32_t cap;               /* per cent of a CPU; 0: none */
+    uint32_t reserved;
+    uint64_t node_mask;         /* with LU_SCHED_F_NODES: NUMA nodes */
+};
+
+#define LU_SCHED_F_NODES (1U << 0)      /* node affinity was set by hand */
+
+/*
+ * AFFINITY: of the vCPU id.instance.  Two bit maps over CPU numbers (see CPUS)
+ * follow: hard, then soft, of nr_words u64 each.
+ */
+#define LU_REC_AFFINITY (LU_REC_BASE | 0x154)
+
+struct lu_affinity_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_AFF_F_* */
+    uint32_t pinned_cpu;        /* with LU_AFF_F_PINNED */
+    uint32_t nr_words;
+    uint32_t reserved;
+};
+
+#define LU_AFF_F_HARD_ALL (1U << 0)     /* also CPUs not there yet */
+#define LU_AFF_F_SOFT_ALL (1U << 1)
+#define LU_AFF_F_PINNED   (1U << 2)     /* by SCHEDOP_pin_override, for now */
 
 #endif /* __XEN_PUBLIC_LIVEUPDATE_H__ */
