@@ -174,6 +174,9 @@ class Body:
         if word and shadow[after] == '(':
             end = self._group(after)
             follow = self._skip(end)
+            if follow < self.close and shadow[follow] == ':':
+                # A macro that makes a label.
+                return self._label(parent, 'label', pos, follow, unbraced)
             if follow < self.close and \
                (shadow[follow] == '{' or
                 (_WORD.match(shadow, follow) and '\n' in shadow[end:follow])):
