@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "records.h"
+#include "schema.h"
 
 static void print_number(FILE *out, const struct lu_field *f,
                          const uint8_t *p)

@@ -4,43 +4,36 @@
  *
  * In memory the note is page aligned, but a segment of an ELF file may lie at
  * any offset of the file, so the step is the caller's.  The magic alone says
- * nothing (every Xen also holds it as a constant to compare with): size, version
- * and checksum must fit too, and what has the magic but not those is counted as
- * damaged so that the caller can say so.
+ * nothing (every Xen also holds it as a constant to compare with): version, size
+ * and the tail behind the table must fit too, and what has the magic but not
+ * those is counted as damaged so that the caller can say so.
  */
 #include <inttypes.h>
 #include <string.h>
 
-#include "host-xxhash.h"
-#include "records.h"
-
-/* A record table larger than this is damage, not a table. */
-#define NOTE_MAX_ENTRIES 4096U
+#include "schema.h"
 
 static bool note_is_valid(const uint8_t *p, size_t room)
 {
-    static const uint64_t zero;
     struct lu_note_rec note;
-    struct xxh64_state state;
-    const size_t after = offsetof(struct lu_note_rec, crc) + sizeof(zero);
+    uint64_t tail;
+    size_t len;
 
     if ( room < sizeof(note) )
         return false;
     memcpy(&note, p, sizeof(note));
 
     if ( note.version != LU_NOTE_VERSION ||
-         note.nr_entries > NOTE_MAX_ENTRIES ||
-         note.size != sizeof(note) + note.nr_entries *
-                      sizeof(struct lu_note_entry_rec) ||
-         note.size > room )
+         note.nr_entries > LU_NOTE_MAX_ENTRIES )
         return false;
 
-    xxh64_reset(&state, 0);
-    xxh64_update(&state, p, offsetof(struct lu_note_rec, crc));
-    xxh64_update(&state, &zero, sizeof(zero));
-    xxh64_update(&state, p + after, note.size - after);
+    len = sizeof(note) +
+          note.nr_entries * sizeof(struct lu_note_entry_rec);
+    if ( note.size != len + sizeof(tail) || note.size > room )
+        return false;
+    memcpy(&tail, p + len, sizeof(tail));
 
-    return xxh64_digest(&state) == note.crc;
+    return tail == LU_NOTE_TAIL;
 }
 
 unsigned int lu_note_scan(const void *image, size_t len, size_t step,

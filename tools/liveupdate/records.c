@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "records.h"
+#include "schema.h"
 #include "fields.inc"
 
 #define STRUCT(s) (&lu_struct_##s)
@@ -17,6 +17,8 @@
 /* Arrays of plain numbers. */
 static const struct lu_field u32_field = { "", 0, 4, 1, 'u', NULL, NULL };
 static const struct lu_struct u32 = { "uint32_t", 4, 1, &u32_field };
+static const struct lu_field u64_field = { "", 0, 8, 1, 'x', NULL, NULL };
+static const struct lu_struct u64 = { "uint64_t", 8, 1, &u64_field };
 
 const struct lu_desc lu_descs[] = {
     { LU_REC_HOST, "HOST", STRUCT(lu_host_rec), 1, 1,
@@ -30,8 +32,38 @@ const struct lu_desc lu_descs[] = {
     { LU_REC_CPUS, "CPUS", STRUCT(lu_cpus_rec), 1, 1,
       LU_SCOPE_HOST, LU_ONE, { { "nr", "apic_id", &u32 } } },
 
+    { LU_REC_TIME, "TIME", STRUCT(lu_time_rec), 1, 1,
+      LU_SCOPE_HOST, LU_ONE, {} },
+    { LU_REC_SCHED_GLOBAL, "SCHED_GLOBAL", STRUCT(lu_sched_global_rec), 1, 1,
+      LU_SCOPE_HOST, LU_ONE, {} },
+    { LU_REC_GSIS, "GSIS", STRUCT(lu_gsis_rec), 1, 1,
+      LU_SCOPE_HOST, LU_ONE, { { "nr", "gsi", STRUCT(lu_gsi_rec) } } },
+    { LU_REC_MMCFG, "MMCFG", STRUCT(lu_mmcfg_rec), 1, 1,
+      LU_SCOPE_HOST, LU_ONE, { { "nr", "area", STRUCT(lu_mmcfg_area_rec) } } },
+    { LU_REC_PCI_DEV, "PCI_DEV", STRUCT(lu_pci_dev_rec), 1, 1,
+      LU_SCOPE_HOST, LU_EACH, {} },
+
     { LU_REC_DOMAIN, "DOMAIN", STRUCT(lu_domain_rec), 1, 1,
       LU_SCOPE_DOMAIN, LU_ONE, {} },
+    { LU_REC_CAPS, "CAPS", STRUCT(lu_caps_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_ONE,
+      { { "nr_iomem", "iomem", STRUCT(lu_cap_range_rec) },
+        { "nr_ioport", "ioport", STRUCT(lu_cap_range_rec) },
+        { "nr_irq", "irq", STRUCT(lu_cap_range_rec) } } },
+    { LU_REC_PIRQS, "PIRQS", STRUCT(lu_pirqs_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_ONE, { { "nr", "pirq", STRUCT(lu_pirq_rec) } } },
+    { LU_REC_VCPU_TIMER, "VCPU_TIMER", STRUCT(lu_vcpu_timer_rec), 1, 1,
+      LU_SCOPE_VCPU, LU_ONE, {} },
+    { LU_REC_TSC, "TSC", STRUCT(lu_tsc_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_ONE, {} },
+    { LU_REC_WATCHDOG, "WATCHDOG", STRUCT(lu_watchdog_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_MAYBE,
+      { { "nr", "timer", STRUCT(lu_watchdog_slot_rec) } } },
+    { LU_REC_SCHED, "SCHED", STRUCT(lu_sched_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_ONE, {} },
+    { LU_REC_AFFINITY, "AFFINITY", STRUCT(lu_affinity_rec), 1, 1,
+      LU_SCOPE_VCPU, LU_ONE,
+      { { "nr_words", "hard", &u64 }, { "nr_words", "soft", &u64 } } },
 };
 
 const unsigned int lu_nr_descs = sizeof(lu_descs) / sizeof(lu_descs[0]);
@@ -95,23 +127,18 @@ uint64_t lu_field_value(const struct lu_struct *st, const void *body,
 enum lu_verdict lu_understands(const struct lu_note_entry_rec *table,
                                unsigned int nr, const struct lu_rec *rec)
 {
-    enum lu_verdict otherwise = LU_UNKNOWN;
     unsigned int i;
 
     if ( rec->type == LU_REC_END )
         return LU_READ;
 
     for ( i = 0; i < nr; i++ )
-    {
-        if ( table[i].type != rec->type )
-            continue;
-        if ( rec->id.version >= table[i].min_version &&
-             rec->id.version <= table[i].max_version )
-            return LU_READ;
-        otherwise = LU_VERSION;
-    }
+        if ( table[i].type == rec->type )
+            return rec->id.version >= table[i].min_version &&
+                   rec->id.version <= table[i].max_version
+                   ? LU_READ : LU_VERSION;
 
-    return rec->optional ? LU_SKIP : otherwise;
+    return rec->optional ? LU_SKIP : LU_UNKNOWN;
 }
 
 void lu_own_table(struct lu_note_entry_rec *table)

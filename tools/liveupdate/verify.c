@@ -14,13 +14,18 @@
 #include <string.h>
 
 #include "host-xxhash.h"
-#include "records.h"
+#include "schema.h"
+
+struct seen {
+    struct lu_rec rec;
+    uint64_t promise;           /* HOST: domains; DOMAIN: vCPUs to come */
+};
 
 struct verify {
     FILE *out;
     unsigned int violations;
-    const struct lu_rec *recs;  /* all records seen so far */
-    unsigned int nr_recs;
+    const struct seen *seen;    /* all records so far */
+    unsigned int nr;
 };
 
 __attribute__((format(printf, 3, 4)))
@@ -109,9 +114,9 @@ static void check_number(struct verify *v, const struct lu_rec *rec,
     if ( desc->number == LU_ANY )
         return;
 
-    for ( i = 0; i < v->nr_recs; i++ )
+    for ( i = 0; i < v->nr; i++ )
     {
-        const struct lu_rec *other = &v->recs[i];
+        const struct lu_rec *other = &v->seen[i].rec;
 
         if ( other->type != rec->type || other->id.domid != rec->id.domid )
             continue;
@@ -128,7 +133,7 @@ static void check_number(struct verify *v, const struct lu_rec *rec,
 static void check_place(struct verify *v, const struct lu_rec *rec,
                         const struct lu_desc *desc)
 {
-    const struct lu_rec *prev = v->nr_recs ? &v->recs[v->nr_recs - 1] : NULL;
+    const struct lu_rec *prev = v->nr ? &v->seen[v->nr - 1].rec : NULL;
     bool host = rec->id.domid == LU_DOMID_HOST;
     unsigned int i;
 
@@ -149,8 +154,8 @@ static void check_place(struct verify *v, const struct lu_rec *rec,
 
     if ( rec->type != LU_REC_DOMAIN )
         violation(v, rec, "d%u does not start with DOMAIN", rec->id.domid);
-    for ( i = 0; i < v->nr_recs; i++ )
-        if ( v->recs[i].id.domid == rec->id.domid )
+    for ( i = 0; i < v->nr; i++ )
+        if ( v->seen[i].rec.id.domid == rec->id.domid )
         {
             violation(v, rec, "the records of d%u are not together",
                       rec->id.domid);
@@ -158,60 +163,86 @@ static void check_place(struct verify *v, const struct lu_rec *rec,
         }
 }
 
-static bool has(const struct verify *v, uint32_t type, uint16_t domid)
+static unsigned int count(const struct verify *v, uint32_t type,
+                          uint16_t domid)
 {
-    unsigned int i;
+    unsigned int i, nr = 0;
 
-    for ( i = 0; i < v->nr_recs; i++ )
-        if ( v->recs[i].type == type && v->recs[i].id.domid == domid )
-            return true;
+    for ( i = 0; i < v->nr; i++ )
+        nr += v->seen[i].rec.type == type && v->seen[i].rec.id.domid == domid;
 
-    return false;
+    return nr;
 }
 
-static void check_missing(struct verify *v, uint64_t nr_domains)
+/* Everything that a domain, or each of its vCPUs, must have one of. */
+static void check_domain(struct verify *v, const struct seen *domain)
 {
-    unsigned int i, d, domains = 0;
+    uint16_t domid = domain->rec.id.domid;
+    const struct lu_desc *desc;
 
-    for ( i = 0; i < lu_nr_descs; i++ )
+    for ( desc = lu_descs; desc < lu_descs + lu_nr_descs; desc++ )
     {
-        const struct lu_desc *desc = &lu_descs[i];
+        unsigned int nr = count(v, desc->type, domid);
 
-        if ( desc->number == LU_ONE && desc->scope == LU_SCOPE_HOST &&
-             !has(v, desc->type, LU_DOMID_HOST) )
-            violation(v, NULL, "%s is missing", desc->name);
-    }
-
-    for ( d = 0; d < v->nr_recs; d++ )
-    {
-        if ( v->recs[d].type != LU_REC_DOMAIN )
+        if ( desc->number != LU_ONE )
             continue;
-        domains++;
-        for ( i = 0; i < lu_nr_descs; i++ )
-            if ( lu_descs[i].number == LU_ONE &&
-                 lu_descs[i].scope == LU_SCOPE_DOMAIN &&
-                 !has(v, lu_descs[i].type, v->recs[d].id.domid) )
-                violation(v, NULL, "%s of d%u is missing", lu_descs[i].name,
-                          v->recs[d].id.domid);
+        if ( desc->scope == LU_SCOPE_DOMAIN && !nr )
+            violation(v, NULL, "%s of d%u is missing", desc->name, domid);
+        if ( desc->scope == LU_SCOPE_VCPU && nr != domain->promise )
+            violation(v, NULL, "%s of d%u: %u, for %" PRIu64 " vCPUs",
+                      desc->name, domid, nr, domain->promise);
     }
+}
 
-    if ( domains != nr_domains )
+static void check_missing(struct verify *v)
+{
+    const struct lu_desc *desc;
+    unsigned int i, domains = 0;
+
+    for ( desc = lu_descs; desc < lu_descs + lu_nr_descs; desc++ )
+        if ( desc->number == LU_ONE && desc->scope == LU_SCOPE_HOST &&
+             !count(v, desc->type, LU_DOMID_HOST) )
+            violation(v, NULL, "%s is missing", desc->name);
+
+    for ( i = 0; i < v->nr; i++ )
+        if ( v->seen[i].rec.type == LU_REC_DOMAIN )
+        {
+            domains++;
+            check_domain(v, &v->seen[i]);
+        }
+
+    if ( v->nr && v->seen[0].rec.type == LU_REC_HOST &&
+         v->seen[0].promise != domains )
         violation(v, NULL, "HOST says %" PRIu64 " domains, there are %u",
-                  nr_domains, domains);
+                  v->seen[0].promise, domains);
+}
+
+/* How many records HOST and DOMAIN make a reader expect. */
+static uint64_t promise(const struct lu_rec *rec, const uint8_t *body)
+{
+    const struct lu_desc *desc = lu_desc_of(rec->type);
+
+    if ( !desc || rec->length < desc->body->size )
+        return 0;
+    if ( rec->type == LU_REC_HOST )
+        return lu_field_value(desc->body, body, "nr_domains");
+    if ( rec->type == LU_REC_DOMAIN )
+        return lu_field_value(desc->body, body, "nr_vcpus");
+
+    return 0;
 }
 
 unsigned int lu_verify(FILE *out, const struct lu_stream *s,
                        const struct lu_note_entry_rec *table, unsigned int nr)
 {
     struct verify v = { .out = out };
-    struct lu_rec rec = {}, *recs = NULL;
-    uint64_t nr_domains = 0;
+    struct lu_rec rec = {};
+    struct seen *seen = NULL;
 
     while ( lu_next(s, &rec) > 0 )
     {
         const struct lu_desc *desc = lu_desc_of(rec.type);
         uint8_t *body = malloc(rec.length);
-        struct lu_rec *more;
 
         if ( !body || lu_rec_read(s, &rec, 0, body, rec.length) )
             abort();
@@ -241,22 +272,20 @@ unsigned int lu_verify(FILE *out, const struct lu_stream *s,
         if ( desc )
             check_number(&v, &rec, desc);
 
-        if ( rec.type == LU_REC_HOST && rec.length >= desc->body->size )
-            nr_domains = lu_field_value(desc->body, body, "nr_domains");
-        free(body);
-
-        if ( !(v.nr_recs & (v.nr_recs + 1)) )
+        /* Grows when the number is a power of two less one: 0, 1, 3, 7, ... */
+        if ( !(v.nr & (v.nr + 1)) )
         {
-            more = realloc(recs, (v.nr_recs + 1) * 2 * sizeof(*recs));
-            if ( !more )
+            seen = realloc(seen, (v.nr + 1) * 2 * sizeof(*seen));
+            if ( !seen )
                 abort();
-            v.recs = recs = more;
+            v.seen = seen;
         }
-        recs[v.nr_recs++] = rec;
+        seen[v.nr++] = (struct seen){ rec, promise(&rec, body) };
+        free(body);
     }
 
-    check_missing(&v, nr_domains);
-    free(recs);
+    check_missing(&v);
+    free(seen);
 
     return v.violations;
 }

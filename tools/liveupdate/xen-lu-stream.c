@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "records.h"
+#include "schema.h"
 
 enum {
     EXIT_OK,
@@ -127,8 +127,8 @@ static int find_note(const struct file *f, size_t *where)
         fprintf(stderr, "xen-lu-stream: %s: %u capability notes, not one\n",
                 f->name, found);
     else if ( damaged )
-        fprintf(stderr, "xen-lu-stream: %s: a capability note of another "
-                "format or with a wrong checksum\n", f->name);
+        fprintf(stderr, "xen-lu-stream: %s: a damaged capability note, or one "
+                "of another format\n", f->name);
     else if ( f->len > 2 && f->data[0] == 0x1f && f->data[1] == 0x8b )
         fprintf(stderr, "xen-lu-stream: %s: compressed; gunzip it first\n",
                 f->name);

@@ -4,8 +4,8 @@
  * there are (records.c, by hand) and what their bodies hold (generated from the
  * public header by gen-fields).  Constant data, no state, no locking.
  */
-#ifndef LU_RECORDS_H
-#define LU_RECORDS_H
+#ifndef LU_SCHEMA_H
+#define LU_SCHEMA_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -58,8 +58,8 @@ enum lu_scope {
 };
 
 enum lu_number {
-    LU_ONE,                     /* exactly one of the host, or per domain */
-    LU_MAYBE,                   /* none or one, of the host, domain or vCPU */
+    LU_ONE,                     /* exactly one, of the host, domain or vCPU */
+    LU_MAYBE,                   /* none or one of it */
     LU_EACH,                    /* any number, instances differ */
     LU_ANY,                     /* any number */
 };
@@ -98,9 +98,9 @@ uint64_t lu_field_value(const struct lu_struct *st, const void *body,
  */
 enum lu_verdict {
     LU_READ,                    /* known, in a version the reader reads */
-    LU_SKIP,                    /* unknown or too new, and may be skipped */
-    LU_UNKNOWN,                 /* unknown and must not be skipped */
-    LU_VERSION,                 /* known, but not in this version */
+    LU_SKIP,                    /* unknown type, and may be skipped */
+    LU_UNKNOWN,                 /* unknown type that must not be skipped */
+    LU_VERSION,                 /* known type, but not in this version */
 };
 
 enum lu_verdict lu_understands(const struct lu_note_entry_rec *table,
@@ -135,11 +135,11 @@ void lu_explain(FILE *out, lu_page_fn *page, void *ctx, uint64_t size);
 /*
  * note.c: looks for capability notes in `len` bytes at steps of `step`.  Returns
  * how many are valid; *where is the offset of the first.  `damaged` counts
- * those with the magic but a wrong checksum, size or version.
+ * those with the magic but a wrong version, size or tail.
  */
 unsigned int lu_note_scan(const void *image, size_t len, size_t step,
                           size_t *where, unsigned int *damaged);
 /* Prints the note at `image` + where, which lu_note_scan found. */
 void lu_note_print(FILE *out, const void *image, size_t where);
 
-#endif /* LU_RECORDS_H */
+#endif /* LU_SCHEMA_H */
