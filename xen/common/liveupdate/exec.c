@@ -16,6 +16,7 @@
  * order by the ladder at the end of lu_exec(): the host goes on as if nothing
  * had happened, the hypercall returns the errno, the log has the reason.
  */
+#include <xen/console.h>
 #include <xen/domain.h>
 #include <xen/domain_page.h>
 #include <xen/guest_access.h>
@@ -24,13 +25,11 @@
 #include <xen/lib.h>
 #include <xen/liveupdate.h>
 #include <xen/mm.h>
-#include <xen/nmi.h>
 #include <xen/rcupdate.h>
 #include <xen/sched.h>
 #include <xen/softirq.h>
 #include <xen/sort.h>
 #include <xen/watchdog.h>
-#include <xen/console.h>
 
 #include "internal.h"
 

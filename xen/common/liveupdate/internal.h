@@ -71,7 +71,8 @@ struct lu_kind {
 };
 
 extern const struct lu_kind lu_kind_host, lu_kind_cpus, lu_kind_memory,
-                            lu_kind_m2p, lu_kind_domain, lu_kind_caps;
+                            lu_kind_m2p, lu_kind_domain, lu_kind_caps,
+                            lu_kind_kexec;
 extern const struct lu_kind *const lu_kinds[];
 extern const unsigned int lu_nr_kinds;
 
@@ -176,5 +177,32 @@ static inline int lu_fault_frozen(void) { return 0; }
 static inline int lu_fault_sealed(struct lu_stream *s) { return 0; }
 static inline bool lu_fault_crumb(void) { return false; }
 #endif
+
+/* ---- Event channels (evtchn.c, evtchn_fifo.c) ---------------------------- */
+
+/*
+ * LU_PASS_WIRE: tie a port of kind PIRQ to its pirq, once that can be bound:
+ * sets pirq->evtchn, links the port to its vCPU.  Caller holds d->event_lock for
+ * writing.  Returns the ID of the vCPU to notify, or -errno (reported).
+ */
+int lu_evtchn_link_pirq(struct domain *d, evtchn_port_t port);
+
+/*
+ * The last before d is unpaused, with its IRQs live, vcpu_info and page tables in
+ * place: makes sure that no wake-up got lost.  Raises every PIRQ port once, the
+ * global VIRQs d handles and its timer VIRQs, and unblocks PV vCPUs.
+ */
+void lu_evtchn_resume(struct domain *d);
+
+/*
+ * After the last save, IRQs still off: nothing was signalled since the first
+ * EVTCHN record.  Always true without CONFIG_DEBUG, which does not count.
+ */
+bool lu_evtchn_unchanged(void);
+
+/* The queue a port was linked to last (struct evtchn's fifo_lastq). */
+void lu_evtchn_lastq_get(const struct evtchn *chn, uint16_t *vcpu,
+                         uint8_t *priority);
+void lu_evtchn_lastq_set(struct evtchn *chn, uint16_t vcpu, uint8_t priority);
 
 #endif /* LU_INTERNAL_H */

@@ -8,7 +8,6 @@
  */
 #include "internal.h"
 
-extern const struct lu_kind lu_kind_host;
 
 const struct lu_kind *const lu_kinds[] = {
     &lu_kind_host,

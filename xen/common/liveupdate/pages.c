@@ -18,6 +18,7 @@
  */
 #include <xen/mm.h>
 #include <xen/sched.h>
+#include <xen/softirq.h>
 #include <xen/sort.h>
 
 #include <asm/e820.h>
@@ -353,7 +354,7 @@ static int cf_check audit_memory(const struct lu_stream *s, struct domain *d)
         d = lu_domain(ext.domid);
         for ( j = 0; j < ext.count; j++ )
             if ( page_get_owner(mfn_to_page(_mfn(ext.mfn + j))) != d )
-                return lu_error(-ESTALE, d,
+                return lu_error(-EIO, d,
                                 "MEMORY: shared page %#lx was adopted by nobody",
                                 ext.mfn + j);
     }

@@ -14,7 +14,10 @@
 #include <xen/lib.h>
 #include <xen/liveupdate.h>
 #include <xen/sched.h>
+#include <xen/softirq.h>
 #include <xen/version.h>
+
+#include <asm/liveupdate.h>
 
 #include "internal.h"
 
@@ -125,6 +128,8 @@ struct domain *__init lu_restore_domains(void)
                 restore_failed(k->name, d->domain_id, 0, rc);
         }
     }
+
+    lu_progress.restored_tsc = rdtsc();
 
     return hardware_domain;
 }

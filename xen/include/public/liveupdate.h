@@ -372,4 +372,259 @@ struct lu_affinity_rec {
 #define LU_AFF_F_SOFT_ALL (1U << 1)
 #define LU_AFF_F_PINNED   (1U << 2)     /* by SCHEDOP_pin_override, for now */
 
+/* ---- Interrupts and devices ---------------------------------------------- */
+
+/*
+ * GSIS: how dom0 programmed the IO-APICs, and how the timer's interrupt comes.
+ * Followed by nr lu_gsi_rec, ascending: the GSIs set up by PHYSDEVOP_setup_gsi.
+ * The others are as the firmware describes them, to either Xen.
+ */
+#define LU_REC_GSIS (LU_REC_BASE | 0x20)
+
+#define LU_GSI_F_LEVEL (1U << 0)        /* triggered; else edge */
+#define LU_GSI_F_LOW   (1U << 1)        /* active; else high */
+
+struct lu_gsi_rec {
+    uint32_t gsi;
+    uint32_t flags;             /* LU_GSI_F_* */
+};
+
+#define LU_TIMER_F_DIRECT (1U << 0)     /* by the IO-APIC pin of ISA IRQ 0 */
+#define LU_TIMER_F_HPET   (1U << 1)     /* the HPET stands in for PIT and RTC */
+
+struct lu_gsis_rec {
+    struct lu_id_rec id;
+    uint32_t nr_gsis;           /* PIRQs below are GSIs; must be the reader's */
+    uint32_t timer;             /* LU_TIMER_F_* */
+    uint32_t nr;
+    uint32_t reserved;
+};
+
+/* MMCFG: areas of extended configuration space; nr lu_mmcfg_area_rec follow. */
+#define LU_REC_MMCFG (LU_REC_BASE | 0x21)
+
+struct lu_mmcfg_area_rec {
+    uint64_t address;           /* maddr of bus 0, as in ACPI's MCFG */
+    uint16_t segment;
+    uint8_t  start_bus;
+    uint8_t  end_bus;           /* inclusive */
+    uint32_t in_use;            /* 0 or 1: dom0 or the E820 said it is reserved */
+};
+
+struct lu_mmcfg_rec {
+    struct lu_id_rec id;
+    uint32_t nr;
+    uint32_t reserved;
+};
+
+/*
+ * PCI_DEV: one device that Xen knows, in the order they became known (a physical
+ * function before its virtual ones).  instance: segment << 16 | bus << 8 | devfn.
+ */
+#define LU_REC_PCI_DEV (LU_REC_BASE | 0x22)
+
+#define LU_PCI_F_EXTFN      (1U << 0)
+#define LU_PCI_F_VIRTFN     (1U << 1)   /* of physfn */
+#define LU_PCI_F_QUARANTINE (1U << 2)
+#define LU_PCI_F_BROKEN     (1U << 3)
+#define LU_PCI_F_MSIX       (1U << 4)   /* the msix fields say something */
+#define LU_PCI_F_MSIX_HOST  (1U << 5)   /* Xen keeps MASKALL set */
+#define LU_PCI_F_MSIX_GUEST (1U << 6)   /* the domain wants MASKALL set */
+
+#define LU_PXM_NONE 0xffffffffU
+
+struct lu_pci_dev_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_PCI_F_* */
+    uint16_t owner;             /* domid; DOMID_XEN: hidden; DOMID_IO; or
+                                   DOMID_INVALID: none */
+    uint16_t physfn;            /* bus << 8 | devfn; 0 without VIRTFN */
+    uint32_t pxm;               /* ACPI proximity domain or LU_PXM_NONE */
+    uint32_t msix_used;         /* entries mapped, or 1 after prepare_msix */
+    uint64_t msix_table_first;  /* MFNs the domain must not write; */
+    uint64_t msix_table_last;   /* all 0 while msix_used is */
+    uint64_t msix_pba_first;
+    uint64_t msix_pba_last;
+    uint16_t msix_warned;       /* domid last warned about, or DOMID_INVALID */
+    uint16_t reserved[3];
+    uint64_t vf_bar_size[6];    /* of one virtual function; 0: none */
+};
+
+/* PIRQS: a domain's physical interrupts; nr lu_pirq_rec follow, ascending. */
+#define LU_REC_PIRQS (LU_REC_BASE | 0x140)
+
+#define LU_PIRQ_TYPE_ALLOCATED 1        /* PHYSDEVOP_get_free_pirq: not mapped */
+#define LU_PIRQ_TYPE_GSI       2        /* source: GSI */
+#define LU_PIRQ_TYPE_MSI       3        /* source: device, as in PCI_DEV */
+#define LU_PIRQ_TYPE_MSIX      4        /* source: device; entry: of its table */
+#define LU_PIRQ_TYPE_EMULATED  5        /* HVM; source: emulated GSI, ~2: MSI */
+
+/* A vector without a mask bit is silenced by clearing MSI Enable, so ... */
+#define LU_PIRQ_F_SHARED (1U << 0)      /* bound with BIND_PIRQ__WILL_SHARE */
+#define LU_PIRQ_F_MASKED (1U << 1)      /* MSI, MSI-X: masked by the domain */
+#define LU_PIRQ_F_ENABLE (1U << 2)      /* ... set MSI Enable again */
+#define LU_PIRQ_F_INTX   (1U << 3)      /* ... clear Interrupt Disable again */
+
+struct lu_pirq_rec {
+    uint32_t pirq;
+    uint8_t  type;              /* LU_PIRQ_TYPE_* */
+    uint8_t  flags;             /* LU_PIRQ_F_* */
+    uint16_t creator;           /* domid with rights on the MSI, or DOMID_INVALID */
+    uint32_t source;
+    uint32_t entry;
+    uint32_t port;              /* event channel bound to it, or 0 */
+    uint32_t reserved;
+};
+
+#define LU_PIRQS_F_AUTO_UNMASK (1U << 0)
+
+struct lu_pirqs_rec {
+    struct lu_id_rec id;
+    uint32_t nr;
+    uint32_t flags;             /* LU_PIRQS_F_* */
+    uint64_t eoi_map_mfn;       /* PHYSDEVOP_pirq_eoi_gmfn, or 0 */
+};
+
+/* ---- Event channels and grant tables -------------------------------------- */
+
+/*
+ * EVTCHN: the ports of a domain.  nr lu_evtchn_port_rec follow, ascending by
+ * port, port 0 and ports that were never used left out.  Pending and mask bits
+ * are in the guest's memory and not here.
+ */
+#define LU_REC_EVTCHN (LU_REC_BASE | 0x120)
+
+struct lu_evtchn_rec {
+    struct lu_id_rec id;
+    uint32_t nr;
+    uint32_t valid_ports;       /* ports the guest may ask about: 0 to this - 1 */
+    uint32_t next_port;         /* EVTCHNOP_reset under way goes on here; else 0 */
+    uint32_t flags;             /* LU_EVTCHN_F_* */
+    uint32_t global_virqs;      /* bit n: the domain was made handler of VIRQ n */
+    uint32_t reserved;
+};
+
+#define LU_EVTCHN_F_FIFO (1U << 0)      /* an EVTCHN_FIFO record follows */
+
+struct lu_evtchn_port_rec {
+    uint32_t port;
+    uint32_t value;             /* INTERDOMAIN: peer's port; PIRQ; VIRQ; else 0 */
+    uint16_t peer;              /* UNBOUND, INTERDOMAIN: the peer; else 0 */
+    uint16_t vcpu;              /* that is notified */
+    uint16_t last_vcpu;         /* FIFO: queue it was linked to last: vCPU, ... */
+    uint8_t  last_priority;     /* ... and priority, 0 to 15 */
+    uint8_t  priority;          /* FIFO: of its next event, 0 to 15 */
+    uint8_t  state;             /* LU_PORT_* */
+    uint8_t  consumer;          /* LU_PORT_CONSUMER_*: the end is in Xen */
+    uint8_t  flags;             /* LU_PORT_F_* */
+    uint8_t  reserved;
+};
+
+#define LU_PORT_FREE        0   /* free, but FIFO remembers it */
+#define LU_PORT_UNBOUND     1
+#define LU_PORT_INTERDOMAIN 2
+#define LU_PORT_PIRQ        3
+#define LU_PORT_VIRQ        4
+#define LU_PORT_IPI         5
+
+#define LU_PORT_CONSUMER_NONE  0
+#define LU_PORT_CONSUMER_IOREQ 1        /* wakes a vCPU waiting in Xen */
+
+#define LU_PORT_F_PENDING (1U << 0)     /* FIFO: raised without an event word */
+
+/*
+ * EVTCHN_FIFO: of a domain that uses the FIFO ABI.  nr_pages u64 follow, the
+ * MFNs of the event array in order, then nr_vcpus lu_evtchn_fifo_vcpu_rec.  All
+ * pages belong to the domain, which maps them.
+ */
+#define LU_REC_EVTCHN_FIFO (LU_REC_BASE | 0x121)
+
+struct lu_evtchn_fifo_rec {
+    struct lu_id_rec id;
+    uint32_t nr_pages;          /* 1024 event words each */
+    uint32_t nr_vcpus;
+};
+
+struct lu_evtchn_fifo_vcpu_rec {
+    uint64_t mfn;               /* of its control block, or LU_FIFO_NO_MFN */
+    uint32_t offset;            /* in that page, bytes, multiple of 8 */
+    uint32_t vcpu;
+    uint32_t tail[16];          /* per priority: last port linked; 0: none */
+};
+
+#define LU_FIFO_NO_MFN (~0ULL)          /* none registered */
+
+/*
+ * GRANT: a domain's grant table.  Followed by nr_frames, then nr_status_frames
+ * lu_grant_frame_rec in table order, then nr_active lu_grant_active_rec,
+ * ascending by ref: the entries that are mapped by somebody.  Read while the
+ * domain is created: the frames become its table.
+ */
+#define LU_REC_GRANT (LU_REC_BASE | 0x130)
+
+struct lu_grant_rec {
+    struct lu_id_rec id;
+    uint32_t version;           /* of the table: 1 or 2 */
+    uint32_t nr_frames;
+    uint32_t nr_status_frames;  /* version 2 only */
+    uint32_t nr_active;
+};
+
+struct lu_grant_frame_rec {
+    uint64_t mfn;
+    uint64_t gfn;               /* translated guests; else LU_GRANT_NO_GFN */
+};
+
+#define LU_GRANT_NO_GFN (~0ULL)
+
+struct lu_grant_active_rec {
+    uint64_t mfn;               /* page that is granted */
+    uint64_t gfn;               /* its name to the guest, if known */
+    uint32_t ref;
+    uint32_t pin;               /* mappings, a byte each from the lowest: host
+                                   writable, host read-only, device writable,
+                                   device read-only */
+    uint16_t domid;             /* that has mapped it */
+    uint16_t start;             /* first byte granted, */
+    uint16_t length;            /* bytes */
+    uint16_t flags;             /* LU_GRANT_F_SUB_PAGE */
+};
+
+#define LU_GRANT_F_SUB_PAGE (1U << 0)
+
+/*
+ * GRANT_MAPS: the handles of a domain for what it has mapped of others.  nr
+ * lu_grant_map_rec follow and cover handles 0 to nr_handles - 1 without a gap:
+ * each stands for the next `count` handles.  No record: it never had a handle.
+ */
+#define LU_REC_GRANT_MAPS (LU_REC_BASE | 0x131)
+
+struct lu_grant_maps_rec {
+    struct lu_id_rec id;
+    uint32_t nr_handles;
+    uint32_t nr;
+};
+
+struct lu_grant_map_rec {
+    uint32_t count;             /* 1 for a handle in use */
+    uint32_t vcpu;              /* on whose free list it is, or goes */
+    uint32_t ref;               /* in use: grant reference of domid */
+    uint16_t flags;             /* GNTMAP_* as mapped; 0: free handles */
+    uint16_t domid;             /* in use: granting domain */
+};
+
+/* GRANT_LIMITS: of the host, for domains to come. */
+#define LU_REC_GRANT_LIMITS (LU_REC_BASE | 0x138)
+
+struct lu_grant_limits_rec {
+    struct lu_id_rec id;
+    uint32_t max_frames;
+    uint32_t max_maptrack_frames;
+    uint32_t max_version;       /* 1 or 2 */
+    uint32_t flags;             /* LU_GRANT_F_TRANS* */
+};
+
+#define LU_GRANT_F_TRANSITIVE (1U << 0) /* transitive grants are allowed */
+#define LU_GRANT_F_TRANSFER   (1U << 1) /* so is GNTTABOP_transfer */
+
 #endif /* __XEN_PUBLIC_LIVEUPDATE_H__ */

@@ -10,17 +10,65 @@
 
 #include <xen/types.h>
 
+#include <public/kexec.h>
+
 struct domain;
+struct kexec_image;
 struct page_info;
+struct vcpu;
 
 #ifdef CONFIG_LIVE_UPDATE
 
 /* This Xen was started by a live update and still carries the old one's state. */
 extern bool lu_booting;
 
+/* A zone was set aside: updates from this Xen are possible. */
+bool lu_enabled(void);
+
+/* Does the frame belong to the zone?  No owner, no allocator may have it. */
+bool lu_zone_mfn(unsigned long mfn);
+
+/* KEXEC_RANGE_MA_LIVEUPDATE; -ENODEV without a zone. */
+int lu_kexec_region(xen_kexec_range_t *range);
+/* KEXEC_RANGE_MA_XEN: true, and the free slot, if there is a zone. */
+bool lu_kexec_xen(xen_kexec_range_t *range);
+/* kexec type 2: -errno if a segment does not lie where images may go. */
+int lu_check_segments(paddr_t entry, unsigned int nr,
+                      const xen_kexec_segment_t *seg);
+/* kexec type 2, segments in place: -errno if the image must not be used. */
+int lu_image_check(const struct kexec_image *image);
+/* The update itself; idle vCPU of CPU0.  Returns only to refuse, -errno. */
+long lu_exec(struct kexec_image *image, struct vcpu *caller);
+
+/*
+ * Grant tables, while domains are created in lu_booting.  The first lets the
+ * limits allow what the domain had; the second makes d's grant table of the
+ * frames it had, in place of growing an empty one (grant table lock held for
+ * writing; 0 or -errno, reported).
+ */
+void lu_grant_raise_limits(int max_frames, int max_maptrack_frames,
+                           unsigned int options);
+int lu_grant_adopt(struct domain *d);
+
+/* A port is made pending.  Debug builds count, see lu_evtchn_unchanged(). */
+#ifndef NDEBUG
+extern unsigned int lu_evtchn_gen;
+static inline void lu_evtchn_touched(void) { lu_evtchn_gen++; }
+#else
+static inline void lu_evtchn_touched(void) {}
+#endif
+
 #else /* !CONFIG_LIVE_UPDATE */
 
 #define lu_booting false
+static inline bool lu_zone_mfn(unsigned long mfn) { return false; }
+static inline bool lu_kexec_xen(xen_kexec_range_t *range) { return false; }
+
+static inline void lu_grant_raise_limits(int max_frames,
+                                         int max_maptrack_frames,
+                                         unsigned int options) {}
+static inline int lu_grant_adopt(struct domain *d) { return 0; }
+static inline void lu_evtchn_touched(void) {}
 
 #endif /* CONFIG_LIVE_UPDATE */
 

@@ -19,13 +19,13 @@
  */
 #include <xen/init.h>
 #include <xen/lib.h>
-#include <xen/liveupdate.h>
 #include <xen/mm.h>
 #include <xen/multiboot.h>
 #include <xen/param.h>
 #include <xen/xxhash.h>
 
 #include <asm/e820.h>
+#include <asm/liveupdate.h>
 #include <asm/page.h>
 #include <asm/setup.h>
 
@@ -84,6 +84,8 @@ module_t *__init lu_boot_detect(multiboot_info_t *mbi, module_t *mod,
     {
         crumb = *c;
         lu_booting = true;
+        lu_progress.start_tsc = rdtsc();
+        lu_progress.saved_tsc = crumb.saved_tsc;
         /* Whatever happens now, nobody believes this breadcrumb again. */
         c->magic = 0;
     }
@@ -213,9 +215,10 @@ static void __init for_each_free(const struct e820map *map,
  */
 #define NR_BOOT_RANGES 128
 
-static struct boot_range {
+struct boot_range {
     unsigned long s, e;
-} __initdata boot_ranges[NR_BOOT_RANGES];
+};
+static struct boot_range __initdata boot_ranges[NR_BOOT_RANGES];
 static unsigned int __initdata nr_boot_ranges;
 
 static unsigned long __init big_pages(unsigned long s, unsigned long e)
@@ -229,6 +232,10 @@ static unsigned long __init big_pages(unsigned long s, unsigned long e)
 static void __init cf_check keep_largest(unsigned long s, unsigned long e)
 {
     unsigned int i, smallest = 0;
+
+    /* Boot memory is used through the directmap. */
+    if ( e > PFN_DOWN(__pa(HYPERVISOR_VIRT_END - 1)) )
+        return;
 
     if ( nr_boot_ranges < NR_BOOT_RANGES )
     {
@@ -467,6 +474,10 @@ struct page_info *__init lu_m2p_alloc(unsigned long idx, unsigned int order,
 
     if ( lu_booting && adopted_m2p(first, order, &mfn) )
         return mfn_to_page(mfn);
+
+    /* What lies in several chunks must not be replaced by one empty one. */
+    if ( lu_booting && order > PAGETABLE_ORDER )
+        return NULL;
 
     return alloc_domheap_pages(NULL, order, memflags);
 }

@@ -15,16 +15,16 @@
  * is not, is a blocker found by check_domain(), which is the table of them.
  */
 #include <xen/domain.h>
+#include <xen/err.h>
 #include <xen/guest_access.h>
 #include <xen/iocap.h>
-#include <xen/liveupdate.h>
 #include <xen/mm.h>
 #include <xen/rangeset.h>
 #include <xen/sched.h>
 #include <xen/vm_event.h>
 
-#include <asm/debugger.h>
 #include <asm/dom0_build.h>
+#include <asm/liveupdate.h>
 #include <asm/paging.h>
 #include <asm/shared.h>
 
@@ -188,7 +188,7 @@ static int cf_check restore_domain(const struct lu_stream *s,
     return 0;
 }
 
-static int cf_check audit_domain(const struct lu_stream *s, struct domain *d)
+static int cf_check audit_owner(const struct lu_stream *s, struct domain *d)
 {
     struct lu_domain_rec r;
     struct lu_rec rec;
@@ -196,7 +196,7 @@ static int cf_check audit_domain(const struct lu_stream *s, struct domain *d)
              lu_rec_read(s, &rec, 0, &r, sizeof(r));
 
     if ( !rc && domain_tot_pages(d) != r.tot_pages )
-        rc = lu_error(-ESTALE, d, "DOMAIN: owns %u pages, had %lu",
+        rc = lu_error(-EIO, d, "DOMAIN: owns %u pages, had %lu",
                       domain_tot_pages(d), r.tot_pages);
 
     return rc;
@@ -212,7 +212,7 @@ const struct lu_kind lu_kind_domain = {
     .check = check_domain,
     .save = save_domain,
     .restore = restore_domain,
-    .audit = audit_domain,
+    .audit = audit_owner,
 };
 
 /* In place of the allocation in arch_domain_create(). */

@@ -23,13 +23,13 @@
 #include <xen/init.h>
 #include <xen/kexec.h>
 #include <xen/lib.h>
-#include <xen/liveupdate.h>
 #include <xen/mm.h>
 #include <xen/multiboot.h>
 #include <xen/param.h>
 #include <xen/pdx.h>
+#include <xen/pfn.h>
 
-#include <asm/e820.h>
+#include <asm/liveupdate.h>
 #include <asm/page.h>
 #include <asm/setup.h>
 
@@ -205,6 +205,11 @@ void __init lu_zone_map(void)
     set_pdx_range(PFN_DOWN(s), PFN_DOWN(e));
     map_pages_to_xen((unsigned long)__va(s), maddr_to_mfn(s), PFN_DOWN(e - s),
                      PAGE_HYPERVISOR);
+}
+
+bool lu_enabled(void)
+{
+    return lu_zone.start;
 }
 
 /* Of the page frame: does it belong to the zone? Any context. */

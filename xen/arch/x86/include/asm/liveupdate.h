@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Live update: what x86's boot code calls, in the order __start_xen() does.
+ * See arch/x86/liveupdate/boot.c for the narrative.
+ */
+#ifndef __ASM_X86_LIVEUPDATE_H__
+#define __ASM_X86_LIVEUPDATE_H__
+
+#include <xen/liveupdate.h>
+#include <xen/mm.h>
+#include <xen/multiboot.h>
+
+#include <asm/e820.h>
+
+/*
+ * Time, see arch/x86/liveupdate/time.c.  Only called while lu_booting, so there
+ * is nothing to them without CONFIG_LIVE_UPDATE.
+ */
+struct vcpu_time_info;
+
+/* In place of early_time_init() and verify_tsc_reliability(). */
+void lu_early_time_init(void);
+int lu_verify_tsc(void);
+void lu_init_wallclock(void);
+/* The old Xen's rate of the APIC timer; false: it had none. */
+bool lu_adopt_apic_timer(void);
+uint32_t lu_apic_bus_scale(void);
+/* Waits `ms` milliseconds, but only while *word is `value`.  Any CPU. */
+void lu_mdelay_while(unsigned int ms, const unsigned int *word,
+                     unsigned int value);
+
+#ifdef CONFIG_LIVE_UPDATE
+
+module_t *lu_boot_detect(multiboot_info_t *mbi, module_t *mod,
+                         const char *loader);
+void lu_zone_reserve(struct e820map *map, const module_t *mod,
+                     unsigned int nr_mods);
+void lu_zone_map(void);
+void lu_boot_memory(void);
+void lu_init_boot_pages(paddr_t ps, paddr_t pe);
+void lu_boot_parse(const struct e820map *map);
+void lu_boot_heap(const struct e820map *map);
+void lu_init_domheap_pages(paddr_t ps, paddr_t pe);
+struct page_info *lu_m2p_alloc(unsigned long idx, unsigned int order,
+                               unsigned int memflags);
+void *lu_m2p_fill(void *va, int c, size_t len);
+struct domain *lu_restore_domains(void);
+void lu_resume(void);
+bool lu_keeps_init(void);
+void *lu_adopt_shared_info(const struct domain *d);
+void lu_clear_shared_info(void *page);
+/* *info is going to replace the guest's *old: tell it that it was stopped. */
+void lu_mark_stopped(const struct vcpu_time_info *old,
+                     struct vcpu_time_info *info);
+
+#else /* !CONFIG_LIVE_UPDATE */
+
+static inline module_t *lu_boot_detect(multiboot_info_t *mbi, module_t *mod,
+                                       const char *loader)
+{
+    return mod;
+}
+
+static inline void lu_zone_reserve(struct e820map *map, const module_t *mod,
+                                   unsigned int nr_mods) {}
+static inline void lu_zone_map(void) {}
+static inline void lu_boot_memory(void) {}
+#define lu_init_boot_pages init_boot_pages
+static inline void lu_boot_parse(const struct e820map *map) {}
+static inline void lu_boot_heap(const struct e820map *map) {}
+#define lu_init_domheap_pages init_domheap_pages
+#define lu_m2p_alloc(idx, order, memflags) \
+    alloc_domheap_pages(NULL, order, memflags)
+#define lu_m2p_fill memset
+static inline struct domain *lu_restore_domains(void) { return NULL; }
+static inline void lu_resume(void) {}
+static inline bool lu_keeps_init(void) { return false; }
+static inline void *lu_adopt_shared_info(const struct domain *d)
+{
+    return NULL;
+}
+#define lu_clear_shared_info clear_page
+static inline void lu_mark_stopped(const struct vcpu_time_info *old,
+                                   struct vcpu_time_info *info) {}
+
+#endif /* CONFIG_LIVE_UPDATE */
+
+#endif /* __ASM_X86_LIVEUPDATE_H__ */

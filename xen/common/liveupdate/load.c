@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * kexec type 2: loading the next Xen, and asking for the update.
+ * Tail-included into common/kexec.c, for its images and flags.
+ *
+ * Load: like a crash image, every segment goes straight to where it will run,
+ * here the free slot and the region, so that nothing is left to copy in the
+ * pause.  The previous image is unloaded first, since it lay in the same place.
+ * What was loaded is then inspected where it lies (image.c).
+ *
+ * Exec: continues on CPU0's idle vCPU, where lu_exec() takes over.
+ *
+ * What can fail: no zone, a segment outside it, an image that is refused: each
+ * is an errno to the caller and a line in the log, and no image is loaded then.
+ */
+
+/* Called by kexec_load() for every type, before anything is allocated. */
+static int lu_load_begin(const xen_kexec_load_t *load)
+{
+    xen_kexec_unload_t unload = { .type = KEXEC_TYPE_LIVE_UPDATE };
+
+    if ( load->type != KEXEC_TYPE_LIVE_UPDATE )
+        return 0;
+
+    if ( !lu_enabled() )
+        return lu_error(-ENODEV, NULL,
+                        "load: no memory was set aside: boot Xen with liveupdate=<size>");
+
+    return kexec_do_unload(&unload);
+}
+
+/* After the segments are in place: may this image ever be jumped to? */
+static int lu_load_end(const struct kexec_image *image)
+{
+    if ( image->type != KEXEC_TYPE_LIVE_UPDATE )
+        return 0;
+
+    return lu_image_check(image);
+}
+
+static struct kexec_image *lu_loaded_image(void)
+{
+    int pos = !!test_bit(KEXEC_FLAG_LIVE_UPDATE_POS, &kexec_flags);
+
+    return test_bit(KEXEC_IMAGE_LIVE_UPDATE_BASE + pos, &kexec_flags)
+           ? kexec_image[KEXEC_IMAGE_LIVE_UPDATE_BASE + pos] : NULL;
+}
+
+static long cf_check lu_exec_tasklet(void *caller)
+{
+    struct kexec_image *image;
+    long rc;
+
+    /* Holds off load and unload of the image that is about to run. */
+    if ( test_and_set_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags) )
+        return -EBUSY;
+
+    image = lu_loaded_image();
+    rc = image ? lu_exec(image, caller)
+               : lu_error(-ENOENT, NULL, "exec: no image is loaded");
+
+    clear_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags);
+
+    return rc;
+}
+
+static int lu_kexec_exec(void)
+{
+    return continue_hypercall_on_cpu(0, lu_exec_tasklet, current);
+}
+
+static int cf_check check_kexec(const struct domain *d)
+{
+    int pos = !!test_bit(KEXEC_FLAG_CRASH_POS, &kexec_flags);
+
+    if ( test_bit(KEXEC_IMAGE_CRASH_BASE + pos, &kexec_flags) )
+        return lu_blocker(-EBUSY, NULL,
+                          "crash-image: a loaded crash image, which holds addresses of this Xen; unload it, and load it again afterwards");
+
+    if ( kexec_crash_area.size )
+        return lu_blocker(-EOPNOTSUPP, NULL,
+                          "crashkernel: memory reserved for a crash kernel");
+
+    return 0;
+}
+
+const struct lu_kind lu_kind_kexec = {
+    .name = "kexec",
+    .check = check_kexec,
+};
