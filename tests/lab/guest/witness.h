@@ -13,15 +13,17 @@
  * the first W_MAX_PRINTED of them; all are counted.  A witness that cannot set
  * itself up exits 2 with "ERROR <name>: ...".
  *
- * Every program takes  -t <seconds>, -c <cpus> (default: all online) and
- * -b (break something on purpose after a while, to prove that the check works).
+ * Every program takes
+ *     -t <seconds>  how long to run (guest time; default: until told to stop)
+ *     -c <cpus>     how many CPUs to use (default: all that are online)
+ *     -d <percent>  how much of each CPU to use (default 100): under instruction
+ *                   counting a busy CPU costs much wall time
+ *     -b            break something on purpose after a while, to prove that the
+ *                   check works
  */
 #ifndef LAB_WITNESS_H
 #define LAB_WITNESS_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -44,7 +46,7 @@
 static const char *w_name;
 static volatile sig_atomic_t w_stop, w_usr1;
 static unsigned long w_errors;
-static unsigned int w_cpus;
+static unsigned int w_cpus, w_duty = 100;
 static bool w_break;
 static long w_seconds;
 static int64_t w_started;
@@ -117,7 +119,7 @@ static void w_init(const char *name, int argc, char **argv, const char *extra,
                    void (*opt)(int c, const char *arg))
 {
     struct sigaction sa = { .sa_handler = w_on_signal };
-    char opts[64] = "t:c:b";
+    char opts[64] = "t:c:d:b";
     sigset_t set;
     int c;
 
@@ -125,13 +127,15 @@ static void w_init(const char *name, int argc, char **argv, const char *extra,
     setvbuf(stdout, NULL, _IOLBF, 0);
     w_cpus = sysconf(_SC_NPROCESSORS_ONLN);
     if ( extra )
-        strncat(opts, extra, sizeof(opts) - sizeof("t:c:b"));
+        strncat(opts, extra, sizeof(opts) - sizeof("t:c:d:b"));
     while ( (c = getopt(argc, argv, opts)) != -1 )
     {
         if ( c == 't' )
             w_seconds = atol(optarg);
         else if ( c == 'c' )
             w_cpus = atoi(optarg);
+        else if ( c == 'd' )
+            w_duty = atoi(optarg);
         else if ( c == 'b' )
             w_break = true;
         else if ( c == '?' || !opt )
@@ -139,6 +143,8 @@ static void w_init(const char *name, int argc, char **argv, const char *extra,
         else
             opt(c, optarg);
     }
+    if ( !w_duty || w_duty > 100 )
+        w_fatal("-d %u: want 1 to 100", w_duty);
     if ( !w_cpus || w_cpus > W_MAX_CPUS )
         w_fatal("%u cpus, want 1 to %d", w_cpus, W_MAX_CPUS);
 
@@ -164,6 +170,25 @@ static inline void w_pin(unsigned int cpu)
         w_fatal("cannot run on cpu %u: %s", cpu, strerror(errno));
 }
 
+/*
+ * To be called often by a busy loop: sleeps as -d asks, in slices of 10 ms.
+ * `slice` belongs to the calling loop and starts as 0.
+ */
+static inline void w_breathe(int64_t *slice)
+{
+    int64_t now = w_now();
+    struct timespec rest = { .tv_nsec = 10 * MS * (100 - w_duty) / 100 };
+
+    if ( w_duty == 100 )
+        return;
+    if ( !*slice )
+        *slice = now;
+    if ( now - *slice < 10 * MS * w_duty / 100 )
+        return;
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, NULL);
+    *slice = w_now();
+}
+
 /* Starts `fn(cpu)` in a thread on each CPU. */
 static inline void w_per_cpu(void *(*fn)(void *), pthread_t *threads)
 {
@@ -176,6 +201,7 @@ static inline void w_per_cpu(void *(*fn)(void *), pthread_t *threads)
     }
 }
 
+/* Prints the WITNESS line; `fields` adds " key=value" for each of its own. */
 static void w_line(void (*fields)(void))
 {
     unsigned long errors = __atomic_load_n(&w_errors, __ATOMIC_RELAXED);
@@ -194,10 +220,13 @@ static void w_line(void (*fields)(void))
  */
 static inline void w_wait(void (*fields)(void))
 {
-    sigset_t none;
     struct timespec tick = { .tv_nsec = 100 * MS };
+    sigset_t let_in;
 
-    sigemptyset(&none);
+    pthread_sigmask(SIG_BLOCK, NULL, &let_in);
+    sigdelset(&let_in, SIGUSR1);
+    sigdelset(&let_in, SIGTERM);
+    sigdelset(&let_in, SIGINT);
     while ( !w_stop )
     {
         if ( w_seconds && w_now() - w_started > w_seconds * SEC )
@@ -208,7 +237,7 @@ static inline void w_wait(void (*fields)(void))
             w_line(fields);
         }
         if ( !w_stop )
-            ppoll(NULL, 0, &tick, &none);
+            ppoll(NULL, 0, &tick, &let_in);
     }
 }
 

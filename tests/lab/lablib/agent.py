@@ -42,6 +42,21 @@ class Agent:
         self.buffer = b""
         self.number = 0
 
+    def pump(self):
+        """Takes in what has arrived; returns whether anything had.
+
+        To be called while waiting for other things too: over the Xen console
+        (channel hvc0) the machine stops when nobody reads.
+        """
+        try:
+            got = self.sock.recv(65536)
+        except (BlockingIOError, ConnectionResetError):
+            got = b""
+        self.log.write(got)
+        self.log.flush()
+        self.buffer += got
+        return bool(got)
+
     def _send(self, text):
         data = text.encode()
         end = time.monotonic() + 120
@@ -50,7 +65,9 @@ class Agent:
             if time.monotonic() > end:
                 raise AgentTimeout("dom0 does not take input from its command "
                                    "channel")
-            _, ready, _ = select.select([], [self.sock], [], 1)
+            readable, ready, _ = select.select([self.sock], [self.sock], [], 1)
+            if readable:
+                self.pump()
             if ready:
                 try:
                     data = data[self.sock.send(data):]
@@ -72,16 +89,8 @@ class Agent:
                 return
             self.check()
             ready, _, _ = select.select([self.sock], [], [], min(left, 1))
-            if ready:
-                try:
-                    got = self.sock.recv(65536)
-                except (BlockingIOError, ConnectionResetError):
-                    got = b""
-                if not got:
-                    time.sleep(0.1)
-                self.log.write(got)
-                self.log.flush()
-                self.buffer += got
+            if ready and not self.pump():
+                time.sleep(0.1)
 
     def _post(self, number, script):
         text = base64.b64encode(script).decode()

@@ -1,150 +1,63 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Debian packages, fetched by apt's own client and unpacked without installing.
 
-Happy path: Packages(CACHE) reads the system's deb entries, writes a sources
-list of its own from those that are Debian archives, updates its own package
+Happy path: Packages(CACHE) sets up an apt of its own (scripts/private_apt.py:
+the system's Debian sources, nothing of the system touched), updates its package
 lists once, and fetches .debs into the cache.  unpack() runs dpkg-deb -x.
 
-/etc/apt is read, never written, and root is not needed.  Proxies and other
-settings in apt.conf stay in force.
-
-What can fail: no network (the error carries apt's last lines), a mirror that
-has lost a single file (the next version of the package is tried and the
-replacement is printed), lists that are too old for the archive (updated once
-and tried again).
+What can fail, as LabError: no network (with apt's last words), a mirror that has
+lost a single file (the next version of the package is tried and the replacement
+is printed), lists that are too old for the archive (updated once and tried
+again).
 """
 
 import fcntl
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
-from .place import LabError
+from .place import ROOT, LabError
+
+sys.path.insert(0, str(ROOT / "scripts"))
+from private_apt import AptError, PrivateApt, last_words  # noqa: E402
 
 RELEASE = "bookworm"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-FALLBACK = [("http://deb.debian.org/debian", RELEASE),
-            ("http://deb.debian.org/debian", RELEASE + "-updates"),
-            ("http://deb.debian.org/debian-security", RELEASE + "-security")]
-
-
-def _deb822(text):
-    """Yields (uri, suite) of each binary entry of a .sources file."""
-    for stanza in re.split(r"\n\s*\n", text):
-        fields, key = {}, None
-        for line in stanza.splitlines():
-            if line.startswith("#"):
-                continue
-            if line[:1] in " \t" and key:
-                fields[key] += " " + line.strip()
-            elif ":" in line:
-                key, _, value = line.partition(":")
-                key = key.strip().lower()
-                fields[key] = value.strip()
-        if fields.get("enabled", "yes").lower() == "no":
-            continue
-        if "deb" not in fields.get("types", "").split():
-            continue
-        for uri in fields.get("uris", "").split():
-            for suite in fields.get("suites", "").split():
-                yield uri, suite
-
-
-def _oneline(text):
-    """Yields (uri, suite) of each deb line of a .list file."""
-    for line in text.splitlines():
-        m = re.match(r"\s*deb\s+(?:\[[^]]*\]\s+)?(\S+)\s+(\S+)", line)
-        if m:
-            yield m.group(1), m.group(2)
-
-
-def system_entries(etc=Path("/etc/apt")):
-    """The Debian archives this machine uses, as a list of (uri, suite).
-
-    Third-party archives are left out: nothing of the lab comes from them.
-    Falls back to deb.debian.org when the machine runs another release.
-    """
-    files = [etc / "sources.list"]
-    parts = etc / "sources.list.d"
-    if parts.is_dir():
-        files += sorted(parts.iterdir())
-    found = []
-    for f in files:
-        if not f.is_file():
-            continue
-        parse = _deb822 if f.suffix == ".sources" else _oneline
-        for uri, suite in parse(f.read_text(errors="replace")):
-            last = uri.rstrip("/").rsplit("/", 1)[-1]
-            if last not in ("debian", "debian-security"):
-                continue
-            if not re.fullmatch(RELEASE + r"(-updates|-security)?", suite):
-                continue
-            if (uri, suite) not in found:
-                found.append((uri, suite))
-    if not any(suite == RELEASE for _, suite in found):
-        return list(FALLBACK)
-    return found
 
 
 class Packages:
-    """A private apt: own sources, own lists, own archive directory.
+    """A private apt and the .debs fetched through it.
 
-    `name` keeps the state of differing sets of suites apart; `extra` are
-    suites added to the system's (for instance bookworm-backports), taken from
-    the archive that serves the main suite.
+    `name` keeps the state of differing sets of suites apart; `extra` are suffixes
+    of suites of the main archive to use besides, for instance "-backports".
+    Only packages of amd64 are looked at.
     """
 
     def __init__(self, cache, name="main", extra=()):
-        self.dir = Path(cache) / "apt" / name
         self.archives = Path(cache) / "debs"
-        for d in (self.dir / "lists" / "partial", self.dir / "pkgcache",
-                  self.archives / "partial"):
-            d.mkdir(parents=True, exist_ok=True)
-        entries = system_entries()
-        base = next(uri for uri, suite in entries if suite == RELEASE)
-        entries += [(base, suite) for suite in extra]
-        text = "".join(f"deb [signed-by={KEYRING}] {uri} {suite} main\n"
-                       for uri, suite in entries)
-        self.sources = self.dir / "sources.list"
-        changed = not self.sources.exists() or self.sources.read_text() != text
-        if changed:
-            self.sources.write_text(text)
-        (self.dir / "status").touch()
+        (self.archives / "partial").mkdir(parents=True, exist_ok=True)
+        self.dir = Path(cache) / "apt" / name
+        self.dir.mkdir(parents=True, exist_ok=True)
         with open(self.dir / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if changed or not list((self.dir / "lists").glob("*_Packages*")):
+            try:
+                self.apt = PrivateApt(self.dir, RELEASE, extra=extra)
+            except AptError as e:
+                raise LabError(str(e)) from e
+            if not list((self.dir / "lists").glob("*_Packages*")):
                 self.update()
-
-    def _options(self):
-        opts = {"Dir::Etc::sourcelist": self.sources,
-                "Dir::Etc::sourceparts": "/dev/null",
-                "Dir::State::lists": self.dir / "lists",
-                "Dir::State::status": self.dir / "status",
-                "Dir::Cache": self.dir / "pkgcache",
-                # Container images switch these off, which makes each call slow.
-                "Dir::Cache::pkgcache": "pkgcache.bin",
-                "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
-                "APT::Sandbox::User": "root",
-                "APT::Architecture": "amd64",
-                "Acquire::Languages": "none",
-                "Acquire::Retries": "3"}
-        return [a for k, v in opts.items() for a in ("-o", f"{k}={v}")]
-
-    def _run(self, argv, cwd=None):
-        return subprocess.run(argv[:1] + self._options() + argv[1:], cwd=cwd,
-                              text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, check=False)
 
     def update(self):
         print("  apt: updating package lists", flush=True)
-        res = self._run(["apt-get", "-q", "update"])
-        if res.returncode or not list((self.dir / "lists").glob("*_Packages*")):
-            raise LabError("apt-get update failed:\n" + tail(res.stdout))
+        try:
+            self.apt.update()
+        except AptError as e:
+            raise LabError(str(e)) from e
 
     def versions(self, package):
         """All versions on offer, apt's candidate first; empty if unknown."""
-        res = self._run(["apt-cache", "policy", package])
+        res = self.apt.run("apt-cache", "policy", package)
         table = re.findall(r"^ (?:\*\*\*|   ) (\S+) -?\d+$", res.stdout, re.M)
         m = re.search(r"Candidate: (\S+)", res.stdout)
         if m and m.group(1) in table:
@@ -154,8 +67,8 @@ class Packages:
 
     def fields(self, package, version):
         """The control fields of one version as a dict."""
-        res = self._run(["apt-cache", "show", "--no-all-versions",
-                         f"{package}={version}"])
+        res = self.apt.run("apt-cache", "show", "--no-all-versions",
+                           f"{package}={version}")
         fields, key = {}, None
         for line in res.stdout.splitlines():
             if line[:1] == " " and key:
@@ -202,7 +115,7 @@ class Packages:
                 return deb, version
             said = deb
         raise LabError(f"{package}: none of {', '.join(order)} could be "
-                       f"fetched:\n{tail(said)}")
+                       f"fetched:\n{last_words(said)}")
 
     def _fetch_one(self, package, version):
         """The path of the .deb, or what apt said when it could not be had."""
@@ -213,8 +126,8 @@ class Packages:
         work = self.archives / "partial" / f"{package}-{version}"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        res = self._run(["apt-get", "-q", "download", f"{package}={version}"],
-                        cwd=work)
+        res = self.apt.run("apt-get", "-q", "download",
+                           f"{package}={version}", cwd=work)
         got = list(work.glob("*.deb"))
         if res.returncode or len(got) != 1:
             shutil.rmtree(work, ignore_errors=True)
@@ -231,9 +144,4 @@ def unpack(deb, into):
     res = subprocess.run(["dpkg-deb", "-x", deb, into], text=True, check=False,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if res.returncode:
-        raise LabError(f"dpkg-deb -x {deb} failed:\n{tail(res.stdout)}")
-
-
-def tail(text, lines=15):
-    """The last lines of a tool's output, for an error message."""
-    return "\n".join(text.strip().splitlines()[-lines:])
+        raise LabError(f"dpkg-deb -x {deb} failed:\n{last_words(res.stdout)}")

@@ -253,6 +253,7 @@ class Host:
                 self.pos += m.end()
                 return m
             self.check()
+            self.agent.pump()
             now = time.monotonic()
             if now > end:
                 raise LabError(f"{self.name}: waited {now - begin:.0f} s in "

@@ -16,18 +16,20 @@ What can fail: the machine has no qemu-system-x86_64 (named, with the package),
 or the backports cannot be fetched.
 """
 
+import fcntl
+import json
 import os
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from . import debs
 from .place import CACHE, LabError
 from .unpacked import Tree
 
 ACCELS = ("icount", "mt")
-BACKPORTS = debs.RELEASE + "-backports"
 
 # Libraries that must be the machine's own, since its loader is.
 SYSTEM_LIBS = ("libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2",
@@ -82,21 +84,18 @@ def _version(program, env):
         raise LabError(f"cannot run {program}: {e}") from e
     m = re.search(r"version (\d+\.\d+\.\d+)", res.stdout)
     if res.returncode or not m:
-        raise LabError(f"{program} --version failed:\n{debs.tail(res.stdout)}")
+        raise LabError(f"{program} --version failed:\n{debs.last_words(res.stdout)}")
     return m.group(1)
 
 
-def _backported():
-    """(program, env, data directories) of the QEMU in the cache.
-
-    Fetched on first use.
-    """
-    tree = Tree(debs.Packages(CACHE, "backports", [BACKPORTS]))
+def _unpack_backport():
+    """Fetches and unpacks QEMU 10; returns what choose() needs of it."""
+    print("  QEMU 10 for multi-threaded runs: fetching", flush=True)
+    tree = Tree(debs.Packages(CACHE, "backports", ["-backports"]))
     for package in ("qemu-system-x86", "qemu-system-data", "seabios",
                     "ipxe-qemu"):
-        versions = tree.apt.versions(package)
-        newest = next((v for v in versions if "~bpo12" in v), None)
-        tree.prefer = newest
+        tree.prefer = next((v for v in tree.apt.versions(package)
+                            if "~bpo12" in v), None)
         tree.add(package)
     tree.prefer = None
     program = tree.find("usr/bin/qemu-system-x86_64")
@@ -105,17 +104,31 @@ def _backported():
     libdir.mkdir(parents=True, exist_ok=True)
     for soname, path in libs.items():
         link = libdir / soname
-        if not link.is_symlink() or link.resolve() != path.resolve():
-            part = libdir / (soname + ".part")
-            part.unlink(missing_ok=True)
-            part.symlink_to(path.resolve())
-            part.replace(link)
-    env = {"LD_LIBRARY_PATH": str(libdir), "QEMU_MODULE_DIR":
-           str(program.parent.parent / "lib/x86_64-linux-gnu/qemu")}
-    data = [root / sub for root in tree.roots.values()
-            for sub in ("usr/share/qemu", "usr/share/seabios",
-                        "usr/lib/ipxe/qemu") if (root / sub).is_dir()]
-    return str(program), env, data
+        link.unlink(missing_ok=True)
+        link.symlink_to(path.resolve())
+    modules = program.parent.parent / "lib/x86_64-linux-gnu/qemu"
+    return {"program": str(program),
+            "env": {"LD_LIBRARY_PATH": str(libdir),
+                    "QEMU_MODULE_DIR": str(modules)},
+            "data": [str(root / sub) for root in tree.roots.values()
+                     for sub in ("usr/share/qemu", "usr/share/seabios",
+                                 "usr/lib/ipxe/qemu")
+                     if (root / sub).is_dir()]}
+
+
+def _backported():
+    """(program, env, data directories) of the QEMU in the cache."""
+    note = CACHE / "qemu-mt.json"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "qemu-mt.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = json.loads(note.read_text()) if note.exists() else None
+        if not found or not Path(found["program"]).exists():
+            found = _unpack_backport()
+            part = note.with_name(note.name + ".part")
+            part.write_text(json.dumps(found, indent=1))
+            part.replace(note)
+    return found["program"], found["env"], found["data"]
 
 
 def choose(accel):
