@@ -73,6 +73,8 @@ struct lu_kind {
 extern const struct lu_kind lu_kind_host, lu_kind_cpus, lu_kind_memory,
                             lu_kind_m2p, lu_kind_domain, lu_kind_caps,
                             lu_kind_kexec;
+extern const struct lu_kind lu_kind_evtchn, lu_kind_evtchn_fifo, lu_kind_grant,
+                            lu_kind_grant_maps, lu_kind_grant_limits;
 extern const struct lu_kind *const lu_kinds[];
 extern const unsigned int lu_nr_kinds;
 
@@ -146,6 +148,13 @@ void lu_pages_done(void);
 void lu_arch_for_each_m2p(void (*fn)(void *ctx,
                                      const struct lu_m2p_chunk_rec *chunk),
                           void *ctx);
+/* grant.c: what domain_create() wants to know. */
+void lu_grant_limits(const struct domain *d, uint32_t *frames,
+                     uint32_t *maptrack_frames, uint32_t *max_version);
+/* policy.c: the saved policy becomes d's; before its vCPUs exist. */
+int lu_policy_restore(struct domain *d);
+/* pagetables.c: see lu_normalise_domain(). */
+int lu_pv_normalise(struct domain *d);
 /* After the freeze: finish what a vCPU left half done; -errno to refuse. */
 int lu_normalise_domain(struct domain *d);
 /* IRQs on.  All other CPUs spin with IRQs off, or none and -EBUSY. */

@@ -627,4 +627,200 @@ struct lu_grant_limits_rec {
 #define LU_GRANT_F_TRANSITIVE (1U << 0) /* transitive grants are allowed */
 #define LU_GRANT_F_TRANSFER   (1U << 1) /* so is GNTTABOP_transfer */
 
+/* ---- PV domains ---------------------------------------------------------- */
+
+#define LU_NO_MFN (~0ULL)       /* in a field named *_mfn: none */
+
+/*
+ * PAGETABLES: the pinned page tables of a PV domain; followed by nr_pins
+ * lu_pin_rec.  The tables are where MEMORY says; what they and their entries
+ * hold is found by validating them.  The sums are over the domain's pages that
+ * count against its allocation, and are compared when all is restored.
+ */
+#define LU_REC_PAGETABLES (LU_REC_BASE | 0x160)
+
+struct lu_pin_rec {
+    uint64_t mfn;
+    uint32_t level;             /* 1 to 4 */
+    uint32_t reserved;
+};
+
+struct lu_pagetables_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_PT_F_* */
+    uint32_t nr_pins;
+    uint64_t tables[4];         /* L1 to L4 tables in use */
+    uint64_t table_refs[4];     /* references to them as such */
+    uint64_t segdesc_refs;      /* ... to pages as GDT or LDT */
+    uint64_t writable_refs;     /* ... to pages as writable */
+    uint64_t page_refs;         /* ... to pages as anything */
+};
+
+#define LU_PT_F_GRANT_BIT (1U << 0)     /* PTEs of grants carry bit 62 */
+#define LU_PT_F_L1TF      (1U << 1)     /* not-present PTEs were checked */
+#define LU_PT_F_INEXACT   (1U << 2)     /* half validated tables: no audit */
+
+/* PV_DOMAIN: followed by nr_e820 lu_e820_rec (XENMEM_set_memory_map). */
+#define LU_REC_PV_DOMAIN (LU_REC_BASE | 0x161)
+
+struct lu_e820_rec {
+    uint64_t addr;
+    uint64_t size;              /* bytes */
+    uint32_t type;
+    uint32_t reserved;
+};
+
+struct lu_pv_domain_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_PVD_F_* */
+    uint32_t x87_fip_width;     /* bytes: 8, 4, or 0 for either */
+    uint32_t physaddr_bitsize;  /* highest address for new pages; 0: any */
+    uint32_t pci_cf8;           /* the domain's view of port 0xcf8 */
+    uint32_t cmos_index;        /* ... and of port 0x70 */
+    uint32_t nr_e820;
+    uint64_t pirq_eoi_mfn;      /* PHYSDEVOP_pirq_eoi_gmfn; LU_NO_MFN: none */
+};
+
+#define LU_PVD_F_AUTO_UNMASK (1U << 0)  /* an EOI unmasks the port, too */
+
+/*
+ * PV_VCPU: the vCPU id.instance of a PV domain; one for each that was created.
+ * Followed by nr_traps lu_trap_rec, then nr_msrs lu_msr_rec.
+ */
+#define LU_REC_PV_VCPU (LU_REC_BASE | 0x162)
+
+struct lu_trap_rec {
+    uint8_t  index;             /* in the trap table */
+    uint8_t  vector;            /* the rest as in struct trap_info */
+    uint8_t  flags;
+    uint8_t  reserved;
+    uint16_t cs;
+    uint16_t reserved2;
+    uint64_t addr;
+};
+
+struct lu_msr_rec {
+    uint32_t index;
+    uint32_t reserved;
+    uint64_t value;
+};
+
+struct lu_async_rec {           /* an exception from outside: NMI, #MC */
+    uint8_t  pending;
+    uint8_t  old_mask;          /* of async_mask, when it was delivered */
+};
+
+struct lu_mce_bank_rec {
+    uint64_t status;
+    uint64_t addr;
+    uint64_t info;              /* MCi_MISC */
+    uint64_t ctl2;
+};
+
+struct lu_pv_vcpu_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_PVV_F_* */
+    uint32_t controller_pause_count;
+    uint64_t vcpu_info_mfn;     /* LU_NO_MFN: not registered */
+    uint32_t vcpu_info_offset;
+    uint32_t vgc_flags;         /* VGCF_* of the last context set */
+
+    uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp;
+    uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+    uint64_t rip;
+    uint64_t rflags;            /* without IOPL */
+    uint32_t error_code;
+    uint32_t entry_vector;
+    uint16_t cs, ss, ds, es, fs, gs;
+    uint32_t iopl;              /* as in RFLAGS */
+    uint64_t fs_base;
+    uint64_t gs_base_kernel;
+    uint64_t gs_base_user;
+    uint64_t ctrlreg[8];
+    uint64_t cr3_mfn;           /* L4 table of the kernel */
+    uint64_t user_cr3_mfn;      /* ... and of user space, or LU_NO_MFN */
+    uint64_t dr[4];
+    uint32_t dr6;
+    uint32_t dr7;
+    uint32_t dr7_emul;          /* bits of DR7 that Xen emulates */
+    uint32_t gdt_ents;
+    uint64_t gdt_mfn[14];       /* one for each 512 of gdt_ents; then 0 */
+    uint64_t ldt_base;
+    uint32_t ldt_ents;
+    uint32_t iobmp_limit;       /* ports in the bit map */
+    uint64_t iobmp_addr;        /* virtual; PHYSDEVOP_set_iobitmap */
+
+    uint64_t kernel_ss;
+    uint64_t kernel_sp;
+    uint64_t event_addr;        /* entry points of the kernel */
+    uint64_t failsafe_addr;
+    uint64_t syscall_addr;
+    uint64_t syscall32_addr;
+    uint64_t sysenter_addr;
+    uint16_t syscall32_cs;
+    uint16_t sysenter_cs;
+    uint8_t  syscall32_disables_events;
+    uint8_t  sysenter_disables_events;
+
+    uint16_t bounce_cs;         /* what is about to be delivered, if */
+    uint64_t bounce_addr;       /* bounce_flags is not 0 */
+    uint32_t bounce_error_code;
+    uint8_t  bounce_flags;      /* 1 exception, 2 with error code, 8 event */
+    uint8_t  async_mask;        /* bit 1 NMI, bit 2 #MC: being handled */
+    struct lu_async_rec async[2];       /* NMI, #MC */
+    uint16_t reserved;
+    uint32_t reserved2;
+
+    uint64_t mcg_cap;
+    uint64_t mcg_status;
+    uint64_t mcg_ext_ctl;
+    struct lu_mce_bank_rec mce_bank[2];
+
+    uint32_t nr_traps;
+    uint32_t nr_msrs;
+};
+
+#define LU_PVV_F_INITIALISED    (1U << 0)
+#define LU_PVV_F_DOWN           (1U << 1)
+#define LU_PVV_F_BLOCKED        (1U << 2)
+#define LU_PVV_F_KERNEL         (1U << 3)       /* in kernel mode */
+#define LU_PVV_F_SHUTDOWN       (1U << 4)       /* paused by its shutdown */
+#define LU_PVV_F_DEFER_SHUTDOWN (1U << 5)
+
+/*
+ * PV_XSAVE: FPU and extended state of the vCPU id.instance, in the standard
+ * format of XSAVE (of FXSAVE without LU_XSAVE_F_HEADER), `size` bytes, follow.
+ */
+#define LU_REC_PV_XSAVE (LU_REC_BASE | 0x163)
+
+struct lu_pv_xsave_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_XSAVE_F_* */
+    uint32_t size;
+    uint64_t xcr0;
+    uint64_t xcr0_accum;        /* all components ever enabled */
+};
+
+#define LU_XSAVE_F_USED   (1U << 0)
+#define LU_XSAVE_F_HEADER (1U << 1)
+
+/*
+ * POLICY: CPUID and MSRs as the domain sees them.  Followed by nr_leaves
+ * lu_cpuid_leaf_rec (layout of struct xen_cpuid_leaf; those that are not all
+ * zero), then nr_msrs lu_msr_rec.
+ */
+#define LU_REC_POLICY (LU_REC_BASE | 0x180)
+
+struct lu_cpuid_leaf_rec {
+    uint32_t leaf;
+    uint32_t subleaf;           /* 0xffffffff: the leaf has none */
+    uint32_t a, b, c, d;
+};
+
+struct lu_policy_rec {
+    struct lu_id_rec id;
+    uint32_t nr_leaves;
+    uint32_t nr_msrs;
+};
+
 #endif /* __XEN_PUBLIC_LIVEUPDATE_H__ */
