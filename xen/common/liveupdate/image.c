@@ -185,7 +185,8 @@ static bool parse_mbi(const void *p, uint64_t room, const char **cmdline,
         switch ( t->type )
         {
         case MB2_TAG_END:
-            return t->size == sizeof(*t) && off + t->size == f->total_size;
+            /* kexec-tools counts its whole buffer in total_size. */
+            return t->size == sizeof(*t);
 
         case MB2_TAG_CMDLINE:
             *cmdline = (const char *)(t + 1);
