@@ -4,7 +4,8 @@
  *
  * What an administrator set crosses: the scheduler's parameters, each domain's
  * weight, cap and node affinity, each vCPU's hard and soft affinity and a
- * temporary pinning of dom0.  What the scheduler worked out itself (credits,
+ * temporary pinning of dom0; also the idle time of each CPU, which tools read as
+ * a counter.  What the scheduler worked out itself (credits,
  * queues, load) starts anew.  CPU numbers cross as such: CPUS sees to it that
  * they mean the same.
  *
@@ -83,6 +84,23 @@ static int cf_check check_sched(const struct domain *d)
     return rc;
 }
 
+/* As vcpu_runstate_get(), which would switch IRQs on. */
+static uint64_t idle_ns(unsigned int cpu)
+{
+    const struct vcpu_runstate_info *runstate;
+    uint64_t ns;
+
+    if ( !cpu_online(cpu) )
+        return 0;
+
+    runstate = &idle_vcpu[cpu]->runstate;
+    ns = runstate->time[RUNSTATE_running];
+    if ( runstate->state == RUNSTATE_running )
+        ns += max_t(s_time_t, NOW() - runstate->state_entry_time, 0);
+
+    return ns;
+}
+
 static int cf_check save_sched_global(struct lu_stream *s, struct domain *d)
 {
     const struct scheduler *sched = cpupool0->sched;
@@ -93,7 +111,9 @@ static int cf_check save_sched_global(struct lu_stream *s, struct domain *d)
     struct lu_sched_global_rec r = {
         .id = lu_id(&lu_kind_sched_global, NULL, 0),
         .scheduler = sched->sched_id,
+        .nr = cpumask_last(&cpu_online_map) + 1,
     };
+    unsigned int cpu;
     int rc = sched_adjust_cpupool(sched, &op);
 
     if ( rc )
@@ -113,7 +133,29 @@ static int cf_check save_sched_global(struct lu_stream *s, struct domain *d)
         break;
     }
 
-    return lu_rec_write(s, LU_REC_SCHED_GLOBAL, &r, sizeof(r));
+    rc = lu_rec_begin(s, LU_REC_SCHED_GLOBAL) ?: lu_rec_put(s, &r, sizeof(r));
+
+    for ( cpu = 0; !rc && cpu < r.nr; cpu++ )
+    {
+        uint64_t ns = idle_ns(cpu);
+
+        rc = lu_rec_put(s, &ns, sizeof(ns));
+    }
+
+    return rc ?: lu_rec_end(s);
+}
+
+static void set_idle_ns(unsigned int cpu, uint64_t ns)
+{
+    struct vcpu_runstate_info *runstate = &idle_vcpu[cpu]->runstate;
+    spinlock_t *lock;
+
+    rcu_read_lock(&sched_res_rculock);
+    lock = pcpu_schedule_lock_irq(cpu);
+    runstate->time[RUNSTATE_running] = ns;
+    runstate->state_entry_time = NOW();
+    pcpu_schedule_unlock_irq(lock, cpu);
+    rcu_read_unlock(&sched_res_rculock);
 }
 
 static int cf_check restore_sched_global(const struct lu_stream *s,
@@ -126,10 +168,28 @@ static int cf_check restore_sched_global(const struct lu_stream *s,
         .cmd = XEN_SYSCTL_SCHEDOP_putinfo,
     };
     struct lu_sched_global_rec r;
+    unsigned int cpu;
     int rc = lu_rec_read(s, rec, 0, &r, sizeof(r));
 
     if ( rc )
         return rc;
+    if ( r.reserved ||
+         !lu_array_fits(rec, sizeof(r), sizeof(uint64_t), r.nr) )
+        return lu_error(-EBADMSG, NULL, "SCHED_GLOBAL: %u CPUs in %u bytes",
+                        r.nr, rec->length);
+
+    for ( cpu = 0; cpu < min_t(unsigned int, r.nr, nr_cpu_ids); cpu++ )
+    {
+        uint64_t ns;
+
+        rc = lu_rec_read(s, rec, sizeof(r) + cpu * sizeof(ns), &ns,
+                         sizeof(ns));
+        if ( rc )
+            return rc;
+        if ( cpu_online(cpu) )
+            set_idle_ns(cpu, ns);
+    }
+
     if ( r.scheduler != sched->sched_id )
         return lu_error(-EINVAL, NULL,
                         "SCHED_GLOBAL: scheduler %s (%u) instead of number %u",

@@ -277,7 +277,10 @@ struct lu_time_rec {
 #define LU_TIME_F_RELIABLE (1U << 2)    /* TSC: in step on all CPUs */
 #define LU_TIME_F_NO_SYNC  (1U << 3)    /* TSC: cannot be written */
 
-/* SCHED_GLOBAL: the scheduler of all CPUs and what its users tuned. */
+/*
+ * SCHED_GLOBAL: the scheduler of all CPUs and what its users tuned.  Followed by
+ * nr u64: how long each CPU was idle so far, in ns, by CPU number.
+ */
 #define LU_REC_SCHED_GLOBAL (LU_REC_BASE | 0x11)
 
 struct lu_sched_global_rec {
@@ -286,6 +289,8 @@ struct lu_sched_global_rec {
     uint32_t ratelimit_us;      /* credit, credit2 */
     uint32_t tslice_ms;         /* credit */
     uint32_t migr_delay_us;     /* credit */
+    uint32_t nr;
+    uint32_t reserved;
 };
 
 /*
