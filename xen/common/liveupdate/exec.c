@@ -284,6 +284,9 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
 
     lu_write_init(&s, stream_page, &mem, mem.nr * LU_STREAM_PAGE + 0ULL);
     rc = save_all(&s);
+    if ( !rc && !lu_evtchn_unchanged() )
+        rc = lu_error(-EAGAIN, NULL,
+                      "a port was made pending after its record was written");
     if ( !rc )
         rc = lu_fault_sealed(&s);
     if ( rc )

@@ -178,8 +178,19 @@ static void scan_range(struct scan *sc, unsigned long s, unsigned long e,
             continue;
         }
 
-        if ( !mfn_valid(_mfn(mfn)) || lu_zone_mfn(mfn) )
+        if ( !mfn_valid(_mfn(mfn)) )
         {
+            mfn++;
+            continue;
+        }
+
+        if ( lu_zone_mfn(mfn) )
+        {
+            /* The next image goes here: nobody may ever have got hold of it. */
+            if ( pg->count_info || page_get_owner(pg) )
+                sc->rc = lu_error(-EFAULT, NULL,
+                                  "MEMORY: page %#lx of the zone is in use: count_info %#lx",
+                                  mfn, pg->count_info);
             mfn++;
             continue;
         }

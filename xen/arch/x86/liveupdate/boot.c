@@ -326,6 +326,20 @@ static void __init check_memory(const struct e820map *map)
     }
 }
 
+/*
+ * What is left of the tail of our slot must not end up in the heap: the next
+ * image but one is loaded there.  It is the only range so far, given out from
+ * its end, so one page shows where the rest ends.
+ */
+static void __init close_boot_memory(void)
+{
+    unsigned long s = PFN_DOWN(ROUNDUP(__pa(__2M_rwdata_end), MB(2)));
+    unsigned long e = mfn_x(alloc_boot_pages(1, 1));
+
+    if ( e > s )
+        alloc_boot_pages(e - s, 1);
+}
+
 /* All of RAM is mapped: open the stream, feed the boot allocator. */
 void __init lu_boot_parse(const struct e820map *map)
 {
@@ -358,6 +372,7 @@ void __init lu_boot_parse(const struct e820map *map)
               rc);
 
     check_memory(map);
+    close_boot_memory();
 
     for_each_free(map, keep_largest);
     for ( i = 0; i < nr_boot_ranges; i++ )
