@@ -65,6 +65,19 @@ class Tables(unittest.TestCase):
                          ["CONFIG_A", "CONFIG_B", "CONFIG_C", "CONFIG_D"])
 
 
+class EndOfLog(unittest.TestCase):
+    def test_errors_further_up(self):
+        log = "\n".join(["a.c:1:2: error: nonsense"]
+                        + [f"  CC  {n}.o" for n in range(99)])
+        shown = build_xen.end_of_log(log).splitlines()
+        self.assertIn("a.c:1:2: error: nonsense", shown[0])
+        self.assertEqual(len(shown), 42)
+
+    def test_errors_at_the_end_come_once(self):
+        self.assertEqual(build_xen.end_of_log("a\nb: error: c\n"),
+                         "    a\n    b: error: c")
+
+
 class Environment(unittest.TestCase):
     def test_nothing_of_the_machine(self):
         flavour = build_xen.read_flavours()["4.17-debug"]
