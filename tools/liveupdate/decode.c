@@ -31,13 +31,13 @@ static void print_number(FILE *out, const struct lu_field *f,
         for ( c = f->consts; c->name && c->value != value; c++ )
             continue;
         if ( c->name )
-            fprintf(out, "%#" PRIx64 " (%s)", value, c->name);
+            fprintf(out, "0x%" PRIx64 " (%s)", value, c->name);
         else
-            fprintf(out, "%#" PRIx64 " (unknown)", value);
+            fprintf(out, "0x%" PRIx64 " (unknown)", value);
         break;
 
     case 'f':
-        fprintf(out, "%#" PRIx64, value);
+        fprintf(out, "0x%" PRIx64, value);
         left = value;
         for ( c = f->consts; c->name; c++ )
             if ( value & c->value )
@@ -50,7 +50,7 @@ static void print_number(FILE *out, const struct lu_field *f,
         break;
 
     case 'x':
-        fprintf(out, "%#" PRIx64, value);
+        fprintf(out, "0x%" PRIx64, value);
         break;
 
     default:
@@ -142,20 +142,21 @@ void lu_print_struct(FILE *out, const struct lu_struct *st, const void *body,
     }
 }
 
-static void print_raw(FILE *out, const uint8_t *body, uint64_t length,
-                      uint64_t max)
+static void print_raw(FILE *out, const char *name, const uint8_t *body,
+                      uint64_t length, uint64_t max)
 {
     uint64_t pos, line;
 
     for ( pos = 0; pos < length && pos / 16 < max; pos += 16 )
     {
         line = length - pos < 16 ? length - pos : 16;
-        fprintf(out, "    %04" PRIx64 ": ", pos);
+        fprintf(out, "    %s[%" PRIu64 "]: ", name, pos);
         print_bytes(out, body + pos, line);
         putc('\n', out);
     }
     if ( pos < length )
-        fprintf(out, "    ... %" PRIu64 " bytes more\n", length - pos);
+        fprintf(out, "    ... %" PRIu64 " bytes of %s more\n", length - pos,
+                name);
 }
 
 void lu_print_record(FILE *out, const struct lu_rec *rec, const void *body,
@@ -166,7 +167,7 @@ void lu_print_record(FILE *out, const struct lu_rec *rec, const void *body,
     uint64_t pos, i;
     char why[160];
 
-    fprintf(out, "%#010" PRIx64 " %s%s", rec->offset - sizeof(struct lu_hdr_rec),
+    fprintf(out, "0x%08" PRIx64 " %s%s", rec->offset - sizeof(struct lu_hdr_rec),
             lu_name_of(rec->type), rec->optional ? " (optional)" : "");
 
     if ( rec->type == LU_REC_END )
@@ -189,7 +190,7 @@ void lu_print_record(FILE *out, const struct lu_rec *rec, const void *body,
          rec->id.version > desc->max_version ||
          rec->length < desc->body->size )
     {
-        print_raw(out, body, rec->length, max);
+        print_raw(out, "body", body, rec->length, max);
         return;
     }
 
@@ -205,6 +206,14 @@ void lu_print_record(FILE *out, const struct lu_rec *rec, const void *body,
             nr = fits;
         for ( i = 0; i < nr && i < max; i++ )
         {
+            /* Plain bytes: 16 in a line. */
+            if ( a->elem->fields->format == 'b' )
+            {
+                print_raw(out, a->name, (const uint8_t *)body + pos, nr, max);
+                i = nr;
+                break;
+            }
+
             fprintf(out, "    %s[%" PRIu64 "]: ", a->name, i);
             print_inline(out, a->elem,
                          (const uint8_t *)body + pos + i * a->elem->size);

@@ -65,7 +65,7 @@ void lu_note_print(FILE *out, const void *image, size_t where)
     uint32_t i;
 
     memcpy(&note, p, sizeof(note));
-    fprintf(out, "capability note at file offset %#zx\n", where);
+    fprintf(out, "capability note at file offset 0x%zx\n", where);
     lu_print_struct(out, lu_struct_of("lu_note_rec"), p, "    ");
 
     for ( i = 0; i < note.nr_entries; i++ )

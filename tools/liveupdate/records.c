@@ -15,10 +15,14 @@
 #define STRUCT(s) (&lu_struct_##s)
 
 /* Arrays of plain numbers. */
+static const struct lu_field u8_field = { "", 0, 1, 1, 'b', NULL, NULL };
+static const struct lu_struct u8 = { "uint8_t", 1, 1, &u8_field };
 static const struct lu_field u32_field = { "", 0, 4, 1, 'u', NULL, NULL };
 static const struct lu_struct u32 = { "uint32_t", 4, 1, &u32_field };
 static const struct lu_field u64_field = { "", 0, 8, 1, 'x', NULL, NULL };
 static const struct lu_struct u64 = { "uint64_t", 8, 1, &u64_field };
+static const struct lu_field ns_field = { "", 0, 8, 1, 'u', NULL, NULL };
+static const struct lu_struct ns = { "uint64_t", 8, 1, &ns_field };
 
 const struct lu_desc lu_descs[] = {
     { LU_REC_HOST, "HOST", STRUCT(lu_host_rec), 1, 1,
@@ -35,13 +39,15 @@ const struct lu_desc lu_descs[] = {
     { LU_REC_TIME, "TIME", STRUCT(lu_time_rec), 1, 1,
       LU_SCOPE_HOST, LU_ONE, {} },
     { LU_REC_SCHED_GLOBAL, "SCHED_GLOBAL", STRUCT(lu_sched_global_rec), 1, 1,
-      LU_SCOPE_HOST, LU_ONE, {} },
+      LU_SCOPE_HOST, LU_ONE, { { "nr", "idle", &ns } } },
     { LU_REC_GSIS, "GSIS", STRUCT(lu_gsis_rec), 1, 1,
       LU_SCOPE_HOST, LU_ONE, { { "nr", "gsi", STRUCT(lu_gsi_rec) } } },
     { LU_REC_MMCFG, "MMCFG", STRUCT(lu_mmcfg_rec), 1, 1,
       LU_SCOPE_HOST, LU_ONE, { { "nr", "area", STRUCT(lu_mmcfg_area_rec) } } },
     { LU_REC_PCI_DEV, "PCI_DEV", STRUCT(lu_pci_dev_rec), 1, 1,
       LU_SCOPE_HOST, LU_EACH, {} },
+    { LU_REC_GRANT_LIMITS, "GRANT_LIMITS", STRUCT(lu_grant_limits_rec), 1, 1,
+      LU_SCOPE_HOST, LU_ONE, {} },
 
     { LU_REC_DOMAIN, "DOMAIN", STRUCT(lu_domain_rec), 1, 1,
       LU_SCOPE_DOMAIN, LU_ONE, {} },
@@ -50,6 +56,36 @@ const struct lu_desc lu_descs[] = {
       { { "nr_iomem", "iomem", STRUCT(lu_cap_range_rec) },
         { "nr_ioport", "ioport", STRUCT(lu_cap_range_rec) },
         { "nr_irq", "irq", STRUCT(lu_cap_range_rec) } } },
+    { LU_REC_POLICY, "POLICY", STRUCT(lu_policy_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_ONE,
+      { { "nr_leaves", "leaf", STRUCT(lu_cpuid_leaf_rec) },
+        { "nr_msrs", "msr", STRUCT(lu_msr_rec) } } },
+    { LU_REC_PAGETABLES, "PAGETABLES", STRUCT(lu_pagetables_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_MAYBE, { { "nr_pins", "pin", STRUCT(lu_pin_rec) } } },
+    { LU_REC_PV_DOMAIN, "PV_DOMAIN", STRUCT(lu_pv_domain_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_MAYBE,
+      { { "nr_e820", "e820", STRUCT(lu_e820_rec) } } },
+    { LU_REC_PV_VCPU, "PV_VCPU", STRUCT(lu_pv_vcpu_rec), 1, 1,
+      LU_SCOPE_VCPU, LU_MAYBE,
+      { { "nr_traps", "trap", STRUCT(lu_trap_rec) },
+        { "nr_msrs", "msr", STRUCT(lu_msr_rec) } } },
+    { LU_REC_PV_XSAVE, "PV_XSAVE", STRUCT(lu_pv_xsave_rec), 1, 1,
+      LU_SCOPE_VCPU, LU_MAYBE, { { "size", "state", &u8 } } },
+    { LU_REC_GRANT, "GRANT", STRUCT(lu_grant_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_ONE,
+      { { "nr_frames", "frame", STRUCT(lu_grant_frame_rec) },
+        { "nr_status_frames", "status", STRUCT(lu_grant_frame_rec) },
+        { "nr_active", "active", STRUCT(lu_grant_active_rec) } } },
+    { LU_REC_GRANT_MAPS, "GRANT_MAPS", STRUCT(lu_grant_maps_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_MAYBE,
+      { { "nr", "map", STRUCT(lu_grant_map_rec) } } },
+    { LU_REC_EVTCHN, "EVTCHN", STRUCT(lu_evtchn_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_ONE,
+      { { "nr", "port", STRUCT(lu_evtchn_port_rec) } } },
+    { LU_REC_EVTCHN_FIFO, "EVTCHN_FIFO", STRUCT(lu_evtchn_fifo_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_MAYBE,
+      { { "nr_pages", "page", &u64 },
+        { "nr_vcpus", "vcpu", STRUCT(lu_evtchn_fifo_vcpu_rec) } } },
     { LU_REC_PIRQS, "PIRQS", STRUCT(lu_pirqs_rec), 1, 1,
       LU_SCOPE_DOMAIN, LU_ONE, { { "nr", "pirq", STRUCT(lu_pirq_rec) } } },
     { LU_REC_VCPU_TIMER, "VCPU_TIMER", STRUCT(lu_vcpu_timer_rec), 1, 1,

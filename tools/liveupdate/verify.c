@@ -37,7 +37,7 @@ static void violation(struct verify *v, const struct lu_rec *rec,
     v->violations++;
     if ( rec )
     {
-        fprintf(v->out, "%#" PRIx64 ": %s ",
+        fprintf(v->out, "0x%" PRIx64 ": %s ",
                 rec->offset - sizeof(struct lu_hdr_rec),
                 lu_name_of(rec->type));
         if ( rec->id.domid == LU_DOMID_HOST )
@@ -123,7 +123,7 @@ static void check_number(struct verify *v, const struct lu_rec *rec,
         if ( other->id.instance == rec->id.instance ||
              (desc->number != LU_EACH && desc->scope != LU_SCOPE_VCPU) )
         {
-            violation(v, rec, "a duplicate of the one at %#" PRIx64,
+            violation(v, rec, "a duplicate of the one at 0x%" PRIx64,
                       other->offset - sizeof(struct lu_hdr_rec));
             return;
         }
@@ -313,7 +313,7 @@ void lu_explain(FILE *out, lu_page_fn *page, void *ctx, uint64_t size)
     {
         if ( size - pos < sizeof(hdr) )
         {
-            fprintf(out, "%#" PRIx64 ": the stream ends without END\n", pos);
+            fprintf(out, "0x%" PRIx64 ": the stream ends without END\n", pos);
             return;
         }
         copy_out(page, ctx, pos, &hdr, sizeof(hdr));
@@ -322,19 +322,19 @@ void lu_explain(FILE *out, lu_page_fn *page, void *ctx, uint64_t size)
             break;
         if ( next > size )
         {
-            fprintf(out, "%#" PRIx64 ": %s of %u bytes reaches beyond the "
+            fprintf(out, "0x%" PRIx64 ": %s of %u bytes reaches beyond the "
                     "stream's %" PRIu64 " bytes\n", pos, lu_name_of(hdr.type),
                     hdr.length, size);
             return;
         }
         if ( (hdr.type & ~LU_REC_OPTIONAL) == LU_REC_END )
         {
-            fprintf(out, "%#" PRIx64 ": END marked optional\n", pos);
+            fprintf(out, "0x%" PRIx64 ": END marked optional\n", pos);
             return;
         }
         if ( hdr.length < sizeof(struct lu_id_rec) )
         {
-            fprintf(out, "%#" PRIx64 ": %s of %u bytes has no room for its "
+            fprintf(out, "0x%" PRIx64 ": %s of %u bytes has no room for its "
                     "id\n", pos, lu_name_of(hdr.type), hdr.length);
             return;
         }
@@ -343,7 +343,7 @@ void lu_explain(FILE *out, lu_page_fn *page, void *ctx, uint64_t size)
             copy_out(page, ctx, pos, &byte, 1);
             if ( byte )
             {
-                fprintf(out, "%#" PRIx64 ": padding is not zero\n", pos);
+                fprintf(out, "0x%" PRIx64 ": padding is not zero\n", pos);
                 return;
             }
         }
@@ -351,7 +351,7 @@ void lu_explain(FILE *out, lu_page_fn *page, void *ctx, uint64_t size)
 
     if ( hdr.length != sizeof(end) || next != size )
     {
-        fprintf(out, "%#" PRIx64 ": END of %u bytes, %" PRIu64 " bytes before "
+        fprintf(out, "0x%" PRIx64 ": END of %u bytes, %" PRIu64 " bytes before "
                 "the end of the stream\n", pos, hdr.length, size - pos);
         return;
     }
@@ -359,7 +359,7 @@ void lu_explain(FILE *out, lu_page_fn *page, void *ctx, uint64_t size)
     copy_out(page, ctx, pos + sizeof(hdr), &end, sizeof(end));
     if ( end.bytes != pos )
     {
-        fprintf(out, "%#" PRIx64 ": END covers %" PRIu64 " bytes instead of %"
+        fprintf(out, "0x%" PRIx64 ": END covers %" PRIu64 " bytes instead of %"
                 PRIu64 "\n", pos, end.bytes, pos);
         return;
     }
@@ -368,6 +368,6 @@ void lu_explain(FILE *out, lu_page_fn *page, void *ctx, uint64_t size)
     for ( next = 0; next < pos; next += LU_STREAM_PAGE )
         xxh64_update(&state, page(ctx, next / LU_STREAM_PAGE),
                      pos - next < LU_STREAM_PAGE ? pos - next : LU_STREAM_PAGE);
-    fprintf(out, "%#" PRIx64 ": checksum %#" PRIx64 ", but the bytes have %#"
+    fprintf(out, "0x%" PRIx64 ": checksum 0x%" PRIx64 ", but the bytes have 0x%"
             PRIx64 "\n", pos, end.checksum, xxh64_digest(&state));
 }

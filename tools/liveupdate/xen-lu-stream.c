@@ -214,8 +214,14 @@ static int verify(const struct file *f, const struct lu_stream *s,
     lu_own_table(own);
     if ( image )
     {
-        if ( (rc = read_file(&img)) || (rc = find_note(&img, &where)) )
+        rc = read_file(&img);
+        if ( !rc )
+            rc = find_note(&img, &where);
+        if ( rc )
+        {
+            free(img.data);
             return rc;
+        }
         memcpy(&note, img.data + where, sizeof(note));
         nr = note.nr_entries;
         table = malloc((nr + 1) * sizeof(*table));
@@ -280,13 +286,17 @@ int main(int argc, char **argv)
     f.name = argv[optind];
     rc = read_file(&f);
     if ( rc )
+    {
+        free(f.data);
         return rc;
+    }
 
     size = stream_size(&f);
     if ( lu_read_init(&s, page_of, &f, size) )
     {
         fprintf(stderr, "xen-lu-stream: %s is no stream: ", f.name);
         lu_explain(stderr, page_of, &f, size);
+        free(f.data);
         return EXIT_DAMAGED;
     }
 
