@@ -73,8 +73,16 @@ struct lu_kind {
 extern const struct lu_kind lu_kind_host, lu_kind_cpus, lu_kind_memory,
                             lu_kind_m2p, lu_kind_domain, lu_kind_caps,
                             lu_kind_kexec;
+extern const struct lu_kind lu_kind_time, lu_kind_tsc, lu_kind_sched_global,
+                            lu_kind_sched, lu_kind_affinity,
+                            lu_kind_vcpu_timer, lu_kind_watchdog;
 extern const struct lu_kind lu_kind_evtchn, lu_kind_evtchn_fifo, lu_kind_grant,
                             lu_kind_grant_maps, lu_kind_grant_limits;
+extern const struct lu_kind lu_kind_policy, lu_kind_pagetables,
+                            lu_kind_pv_domain, lu_kind_pv_vcpu,
+                            lu_kind_pv_xsave;
+extern const struct lu_kind lu_kind_mmcfg, lu_kind_gsi, lu_kind_pci,
+                            lu_kind_pirq;
 extern const struct lu_kind *const lu_kinds[];
 extern const unsigned int lu_nr_kinds;
 
@@ -143,6 +151,25 @@ void lu_pages_internal(unsigned long mfn, unsigned int count);
 void lu_pages_seal(void);
 void lu_pages_done(void);
 
+/* image.c: bytes of frame table per page of the loaded image. */
+unsigned int lu_image_page_info_size(void);
+
+/* pages.c: its dry save leaves here what the next Xen will find free. */
+#define LU_ROOM_RANGES 128
+struct lu_room {
+    unsigned int nr;
+    unsigned long pages;        /* of all ranges, also of those not kept */
+    struct lu_room_range {
+        unsigned long s, e;     /* mfns, e not included */
+    } range[2 * LU_ROOM_RANGES];
+};
+extern struct lu_room lu_room;
+
+/* room.c: keep a free range if it is one of the largest. */
+void lu_room_add(struct lu_room *room, unsigned long s, unsigned long e);
+/* 0, or -ENOMEM if the next Xen's frame table does not fit; uses room up. */
+int lu_room_check(struct lu_room *room, unsigned int page_info_size);
+
 /* ---- What the architecture provides --------------------------------------- */
 
 void lu_arch_for_each_m2p(void (*fn)(void *ctx,
@@ -155,6 +182,12 @@ void lu_grant_limits(const struct domain *d, uint32_t *frames,
 int lu_policy_restore(struct domain *d);
 /* pagetables.c: see lu_normalise_domain(). */
 int lu_pv_normalise(struct domain *d);
+/* pagetables.c: references to a table of d (level 1-4), validating it. */
+int lu_pv_get_table(struct domain *d, uint64_t mfn, unsigned int level);
+/* vcpu_info.c: v's registered vcpu_info, whose content is live. */
+int lu_map_vcpu_info(struct vcpu *v, uint64_t mfn, uint32_t offset);
+/* Bytes of extended state of a vCPU that are carried. */
+#define LU_XSAVE_MAX 4096U
 /* After the freeze: finish what a vCPU left half done; -errno to refuse. */
 int lu_normalise_domain(struct domain *d);
 /* IRQs on.  All other CPUs spin with IRQs off, or none and -EBUSY. */

@@ -13,16 +13,37 @@ const struct lu_kind *const lu_kinds[] = {
     &lu_kind_memory,
     &lu_kind_m2p,
     &lu_kind_cpus,
+    &lu_kind_time,
+    &lu_kind_sched_global,
     &lu_kind_kexec,
     &lu_kind_grant_limits,
+    /* Devices are looked at through MMCFG, and GSIs and devices before PIRQs. */
+    &lu_kind_mmcfg,
+    &lu_kind_gsi,
+    &lu_kind_pci,
 
     &lu_kind_domain,
     &lu_kind_caps,
+    &lu_kind_policy,
+    &lu_kind_pagetables,
+    /* The EOI page before any PIRQ; vcpu_info before any port. */
+    &lu_kind_pv_domain,
+    &lu_kind_pv_vcpu,
+    &lu_kind_pv_xsave,
     &lu_kind_grant,
     /* Ports before FIFO, which switches the domain's ports over. */
     &lu_kind_evtchn,
     &lu_kind_evtchn_fifo,
     &lu_kind_grant_maps,
+    /* Bound to ports. */
+    &lu_kind_pirq,
+    /* Weights want the domain's vCPUs. */
+    &lu_kind_tsc,
+    &lu_kind_sched,
+    &lu_kind_affinity,
+    /* Timers last: whom they wake must be there. */
+    &lu_kind_vcpu_timer,
+    &lu_kind_watchdog,
 };
 
 const unsigned int lu_nr_kinds = ARRAY_SIZE(lu_kinds);
