@@ -481,13 +481,10 @@ struct lu_pirq_rec {
     uint32_t reserved;
 };
 
-#define LU_PIRQS_F_AUTO_UNMASK (1U << 0)
-
 struct lu_pirqs_rec {
     struct lu_id_rec id;
     uint32_t nr;
-    uint32_t flags;             /* LU_PIRQS_F_* */
-    uint64_t eoi_map_mfn;       /* PHYSDEVOP_pirq_eoi_gmfn, or 0 */
+    uint32_t reserved;
 };
 
 /* ---- Event channels and grant tables -------------------------------------- */

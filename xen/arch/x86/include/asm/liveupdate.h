@@ -9,6 +9,7 @@
 #include <xen/liveupdate.h>
 #include <xen/mm.h>
 #include <xen/multiboot.h>
+#include <xen/pci_regs.h>
 
 #include <asm/e820.h>
 
@@ -28,6 +29,23 @@ uint32_t lu_apic_bus_scale(void);
 /* Waits `ms` milliseconds, but only while *word is `value`.  Any CPU. */
 void lu_mdelay_while(unsigned int ms, const unsigned int *word,
                      unsigned int value);
+
+/*
+ * Interrupts.  The old Xen's timer interrupt came by the pin that is tried first,
+ * so it need not be waited for.  Boot only, after the HPET's setup.
+ */
+bool lu_timer_trusted(void);
+
+/*
+ * MSI-X control of a device that Xen sees for the first time: this Xen does, but
+ * the device is in use and stays as it is.
+ */
+static inline uint16_t lu_msix_initial(uint16_t control)
+{
+    return lu_booting ? control & ~(PCI_MSIX_FLAGS_ENABLE |
+                                    PCI_MSIX_FLAGS_MASKALL)
+                      : control;
+}
 
 #ifdef CONFIG_LIVE_UPDATE
 
