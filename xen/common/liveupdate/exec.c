@@ -247,7 +247,7 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
         goto out;
 
     lu_write_init(&s, NULL, NULL, ~0UL >> 1);
-    rc = save_all(&s);
+    rc = save_all(&s) ?: lu_room_check(&lu_room, lu_image_page_info_size());
     if ( rc )
         goto out;
 

@@ -118,6 +118,10 @@ static int check_note(const struct lu_note_rec *n)
     if ( *tail != LU_NOTE_TAIL )
         return lu_error(-EINVAL, NULL, "load: capability note is damaged");
 
+    if ( n->page_info_size < 16 || n->page_info_size > 1024 )
+        return lu_error(-EINVAL, NULL, "load: capability note: %u bytes of frame table per page",
+                        n->page_info_size);
+
     if ( n->nr_cpus < nr_cpu_ids )
         return lu_error(-EOPNOTSUPP, NULL,
                         "load: the image holds %u CPUs, the host has %u",
@@ -145,6 +149,14 @@ static int check_note(const struct lu_note_rec *n)
     }
 
     return 0;
+}
+
+/* Of the image that is loaded; 0 if none ever was. */
+static unsigned int page_info_size;
+
+unsigned int lu_image_page_info_size(void)
+{
+    return page_info_size;
 }
 
 /* ---- Multiboot2 information ------------------------------------------------- */
@@ -383,8 +395,11 @@ int lu_image_check(const struct kexec_image *image)
 
     rc = check_note(note) ?: check_cmdline(cmdline);
     if ( !rc )
+    {
+        page_info_size = note->page_info_size;
         printk(XENLOG_INFO "live-update: loaded Xen %u.%u%.32s\n",
                note->xen_major, note->xen_minor, note->extraversion);
+    }
 
     return rc;
 }

@@ -102,8 +102,13 @@ void lu_pages_done(void)
 
 /* ---- The scan ------------------------------------------------------------ */
 
+/* Filled by a dry save, where the memory map may still change a little. */
+struct lu_room lu_room;
+
 struct scan {
     struct lu_stream *s;
+    struct lu_room *room;       /* NULL: nobody asks */
+    unsigned long free_from;    /* mfn behind the last page that is taken */
     struct lu_extent_rec cur;   /* being grown; count 0: none */
     uint32_t nr;
     int rc;
@@ -119,9 +124,19 @@ static void flush(struct scan *sc)
     sc->cur.count = 0;
 }
 
+/* Pages that the next Xen will not have; ascending. */
+static void taken(struct scan *sc, unsigned long mfn, unsigned long count)
+{
+    if ( sc->room && mfn > sc->free_from )
+        lu_room_add(sc->room, sc->free_from, mfn);
+    sc->free_from = mfn + count;
+}
+
 static void emit(struct scan *sc, unsigned long mfn, unsigned long count,
                  uint16_t domid, uint16_t kind)
 {
+    taken(sc, mfn, count);
+
     if ( sc->cur.count && sc->cur.mfn + sc->cur.count == mfn &&
          sc->cur.domid == domid && sc->cur.kind == kind &&
          sc->cur.count + count <= (1U << 30) )
@@ -163,6 +178,8 @@ static void scan_range(struct scan *sc, unsigned long s, unsigned long e,
 {
     unsigned long mfn = s;
 
+    sc->free_from = s;
+
     while ( mfn < e && !sc->rc )
     {
         const struct page_info *pg = mfn_to_page(_mfn(mfn));
@@ -191,7 +208,7 @@ static void scan_range(struct scan *sc, unsigned long s, unsigned long e,
                 sc->rc = lu_error(-EFAULT, NULL,
                                   "MEMORY: page %#lx of the zone is in use: count_info %#lx",
                                   mfn, pg->count_info);
-            mfn++;
+            taken(sc, mfn++, 1);
             continue;
         }
 
@@ -220,12 +237,14 @@ static void scan_range(struct scan *sc, unsigned long s, unsigned long e,
             emit(sc, mfn, 1, owner->domain_id, kind);
         mfn++;
     }
+
+    taken(sc, e, 0);
 }
 
 static int cf_check save_memory(struct lu_stream *s, struct domain *d)
 {
     struct lu_memory_rec r = { .id = lu_id(&lu_kind_memory, NULL, 0) };
-    struct scan sc = { .s = s };
+    struct scan sc = { .s = s, .room = s->page ? NULL : &lu_room };
     unsigned int i, next = 0;
     int rc = lu_rec_begin(s, LU_REC_MEMORY) ?: lu_rec_put(s, &r, sizeof(r));
 
@@ -245,6 +264,9 @@ static int cf_check save_memory(struct lu_stream *s, struct domain *d)
         rc = lu_rec_put(s, &ram, sizeof(ram));
         r.nr_ram++;
     }
+
+    if ( sc.room )
+        memset(sc.room, 0, sizeof(*sc.room));
 
     for ( i = 0; i < e820.nr_map && !rc && !sc.rc; i++ )
         if ( e820.map[i].type == E820_RAM )

@@ -209,56 +209,20 @@ static void __init for_each_free(const struct e820map *map,
     }
 }
 
-/*
- * The boot allocator's table holds 256 ranges: it gets the largest, counted in
- * whole 2 MiB pages since that is what the frame table is made of.
- */
-#define NR_BOOT_RANGES 128
-
-struct boot_range {
-    unsigned long s, e;
-};
-static struct boot_range __initdata boot_ranges[NR_BOOT_RANGES];
-static unsigned int __initdata nr_boot_ranges;
-
-static unsigned long __init big_pages(unsigned long s, unsigned long e)
-{
-    s = ROUNDUP(s, 1UL << PAGETABLE_ORDER) >> PAGETABLE_ORDER;
-    e >>= PAGETABLE_ORDER;
-
-    return e > s ? e - s : 0;
-}
+/* What the boot allocator gets; lu_room_add() says why these (room.c). */
+static struct lu_room __initdata boot_room;
 
 static void __init cf_check keep_largest(unsigned long s, unsigned long e)
 {
-    unsigned int i, smallest = 0;
-
-    /* Boot memory is used through the directmap. */
-    if ( e > PFN_DOWN(__pa(HYPERVISOR_VIRT_END - 1)) )
-        return;
-
-    if ( nr_boot_ranges < NR_BOOT_RANGES )
-    {
-        boot_ranges[nr_boot_ranges++] = (struct boot_range){ s, e };
-        return;
-    }
-
-    for ( i = 1; i < NR_BOOT_RANGES; i++ )
-        if ( big_pages(boot_ranges[i].s, boot_ranges[i].e) <
-             big_pages(boot_ranges[smallest].s, boot_ranges[smallest].e) )
-            smallest = i;
-
-    if ( big_pages(s, e) >
-         big_pages(boot_ranges[smallest].s, boot_ranges[smallest].e) )
-        boot_ranges[smallest] = (struct boot_range){ s, e };
+    lu_room_add(&boot_room, s, e);
 }
 
 static void __init cf_check to_heap(unsigned long s, unsigned long e)
 {
     unsigned int i;
 
-    for ( i = 0; i < nr_boot_ranges; i++ )
-        if ( boot_ranges[i].s == s )
+    for ( i = 0; i < boot_room.nr; i++ )
+        if ( boot_room.range[i].s == s )
             return;
 
     init_domheap_pages(pfn_to_paddr(s), pfn_to_paddr(e));
@@ -375,9 +339,9 @@ void __init lu_boot_parse(const struct e820map *map)
     close_boot_memory();
 
     for_each_free(map, keep_largest);
-    for ( i = 0; i < nr_boot_ranges; i++ )
-        init_boot_pages(pfn_to_paddr(boot_ranges[i].s),
-                        pfn_to_paddr(boot_ranges[i].e));
+    for ( i = 0; i < boot_room.nr; i++ )
+        init_boot_pages(pfn_to_paddr(boot_room.range[i].s),
+                        pfn_to_paddr(boot_room.range[i].e));
 }
 
 /* After end_boot_allocator(): the free ranges the boot allocator did not get. */
