@@ -8,7 +8,8 @@
 #   make check          what a change must pass
 #
 # Set on the command line: FLAVOURS="4.17 4.17-debug", SCENARIO=name,
-# ACCEL=icount|mt, JOBS=n, XEN_SRC=dir.
+# ACCEL=icount|mt, ARGS="UPDATES=20" (parameters of the scenario), JOBS=n,
+# XEN_SRC=dir.
 
 .DEFAULT_GOAL := help
 
@@ -19,6 +20,7 @@ PYTHON   ?= /usr/bin/python3
 FLAVOURS ?= 4.17 4.17-shifted
 SCENARIO ?= dom0-idle
 ACCEL    ?= icount
+ARGS     ?=
 
 export JOBS XEN_SRC
 
@@ -45,8 +47,8 @@ demo: deps dist ## boot a Xen host in QEMU and update it live, with a table at t
 	@$(PYTHON) tests/lab/run --accel $(ACCEL) demo
 
 .PHONY: lab
-lab: dist ## run one scenario of the lab (SCENARIO, ACCEL)
-	@$(PYTHON) tests/lab/run --accel $(ACCEL) $(SCENARIO)
+lab: dist ## run scenarios of the lab (SCENARIO, ACCEL, ARGS)
+	@$(PYTHON) tests/lab/run --accel $(ACCEL) $(SCENARIO) $(ARGS)
 
 .PHONY: unit
 unit: ## unit tests of the codec, on this machine
