@@ -27,9 +27,6 @@
 #include "../sched/private.h"
 #include "internal.h"
 
-extern const struct lu_kind lu_kind_sched_global, lu_kind_sched,
-                            lu_kind_affinity;
-
 static unsigned int mask_words(void)
 {
     return BITS_TO_LONGS(cpumask_last(&cpu_online_map) + 1);

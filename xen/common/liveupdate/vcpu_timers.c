@@ -25,8 +25,6 @@
 #include "internal.h"
 #include "time.h"
 
-extern const struct lu_kind lu_kind_vcpu_timer;
-
 static int save_one(struct lu_stream *s, const struct vcpu *v, s_time_t now)
 {
     struct lu_vcpu_timer_rec r = {

@@ -16,8 +16,6 @@
 
 #define GRACE SECONDS(1)
 
-extern const struct lu_kind lu_kind_watchdog;
-
 static int cf_check save_watchdog(struct lu_stream *s, struct domain *d)
 {
     struct lu_watchdog_rec r = { .id = lu_id(&lu_kind_watchdog, d, 0) };

@@ -24,8 +24,6 @@
 #include "../../../common/liveupdate/internal.h"
 #include "../../../common/liveupdate/time.h"
 
-extern const struct lu_kind lu_kind_time;
-
 #define LU_TIME_FLAGS (LU_TIME_F_CONSTANT | LU_TIME_F_NONSTOP | \
                        LU_TIME_F_RELIABLE | LU_TIME_F_NO_SYNC)
 

@@ -12,8 +12,6 @@
  */
 #include <asm/uaccess.h>
 
-extern const struct lu_kind lu_kind_tsc;
-
 static int cf_check save_tsc(struct lu_stream *s, struct domain *d)
 {
     struct lu_tsc_rec r = {
