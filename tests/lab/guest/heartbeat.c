@@ -12,9 +12,13 @@
  * clock, `total_ms` over all gaps of the CPU that had the largest sum).
  *
  * Gaps are figures, not errors.  An error is a clock that runs backwards on one
- * CPU, or a beat during which two of the kernel's clocks advanced by different
- * amounts (more than 5 ms apart): an update that steps one of them loses time in
- * the others.  -b pretends that the real-time clock went backwards once.
+ * CPU; a beat during which two of the kernel's clocks advanced by different amounts
+ * (more than 5 ms apart): an update that steps one of them loses time in the
+ * others; a gap whose length by the monotonic clock is not its length by the TSC,
+ * whose pace is taken from the first beats: time lost or invented.  -T leaves
+ * that comparison out: in multi-threaded emulation on a busy machine Xen corrects its
+ * clock all the time.
+ * -b pretends that the real-time clock went backwards once.
  */
 #include "witness.h"
 
@@ -25,8 +29,16 @@ static const clockid_t ids[NR_CLOCKS] = {
     CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_REALTIME };
 static const char *const names[NR_CLOCKS] = { "mono", "boot", "real" };
 
+/* Beats that set the pace of the TSC before gaps are compared with it. */
+#define PACE_BEATS 300
+
+static bool trust_tsc = true;
+
 static struct per_cpu
 {
+    double pace;         /* TSC cycles per ns, 0: not known yet */
+    uint64_t pace_tsc;   /* sums over the first beats */
+    int64_t pace_ns;
     unsigned long beats, gaps;
     int64_t max[NR_CLOCKS], total, last;
     uint64_t max_tsc;
@@ -56,8 +68,23 @@ static void beat(unsigned int cpu, const int64_t *was, const int64_t *is,
     else if ( tsc - tsc_was > s->max_tsc )
         s->max_tsc = tsc - tsc_was;
     s->beats++;
+    if ( !s->pace )
+    {
+        s->pace_tsc += tsc - tsc_was;
+        s->pace_ns += d[MONO];
+        if ( s->beats >= PACE_BEATS )
+            s->pace = (double)s->pace_tsc / s->pace_ns;
+    }
     if ( d[MONO] <= GAP )
         return;
+    if ( s->pace && trust_tsc )
+    {
+        int64_t by_tsc = (tsc - tsc_was) / s->pace;
+
+        if ( llabs(by_tsc - d[MONO]) > 5 * MS + d[MONO] / 100 )
+            w_error("cpu %u: mono clock advanced %lld ns, %lld ns by the TSC",
+                    cpu, (long long)d[MONO], (long long)by_tsc);
+    }
     s->gaps++;
     s->total += d[MONO];
     s->last = d[MONO];
@@ -127,11 +154,18 @@ static void fields(void)
            (unsigned long long)max_tsc, total / 1e6, last / 1e6);
 }
 
+static void option(int c, const char *arg)
+{
+    (void)arg;
+    if ( c == 'T' )
+        trust_tsc = false;
+}
+
 int main(int argc, char **argv)
 {
     pthread_t threads[W_MAX_CPUS];
 
-    w_init("heartbeat", argc, argv, NULL, NULL);
+    w_init("heartbeat", argc, argv, "T", option);
     w_per_cpu(worker, threads);
     w_wait(fields);
     for ( unsigned int i = 0; i < w_cpus; i++ )

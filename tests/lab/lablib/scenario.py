@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a scenario gets: its parameters, hosts, checks and figures.
+
+Happy path: tests/lab/run makes one Lab per scenario and calls the scenario's
+run(lab).  Each lab.check() prints a PASS or FAIL line at once; figures are kept
+and printed as a table at the end.
+
+What can fail: a failed check does not end the scenario, a LabError does (it
+counts as one more failure).  A scenario that checks nothing has failed.
+"""
+
+import time
+
+from .host import Host
+from .place import ROOT, LabError
+from .witness import Witnesses
+
+
+class Lab:
+    """One run of one scenario."""
+
+    def __init__(self, name, accel, params):
+        self.name, self.accel, self.params = name, accel, dict(params)
+        self.used = set()
+        self.passed = self.failed = 0
+        self.figures = []
+        self.begin = time.monotonic()
+
+    def param(self, key, default):
+        """A parameter given as KEY=VALUE; has the type of the default."""
+        self.used.add(key)
+        if key not in self.params:
+            return default
+        try:
+            return type(default)(self.params[key])
+        except ValueError as e:
+            raise LabError(f"{key}={self.params[key]}: {e}") from e
+
+    def check(self, ok, what, detail=""):
+        """One verdict, a PASS or FAIL line; returns whether it passed."""
+        if ok:
+            self.passed += 1
+            print(f"PASS {self.name}: {what}", flush=True)
+        else:
+            self.failed += 1
+            text = f": {detail}" if detail else ""
+            print(f"FAIL {self.name}: {what}{text}", flush=True)
+        return bool(ok)
+
+    def say(self, text):
+        print(f"  {self.name}: {text}", flush=True)
+
+    def figure(self, what, value, unit="ms"):
+        """A measured value for the table at the end."""
+        self.figures.append((what, value, unit))
+
+    def xen(self, flavour):
+        """The hypervisor of a flavour that `make dist` has built."""
+        path = ROOT / "dist" / flavour / "boot" / "xen"
+        if not path.is_file():
+            raise LabError(f"{path} is missing: scripts/build-xen {flavour}")
+        return path
+
+    def host(self, xen=None, **kw):
+        """A Host named after the scenario, of the run's accelerator.
+
+        XEN=<path> of the command line, else flavour FLAVOUR (default 4.17).
+        `append` and CPUS, MEM of the command line are heeded.
+        """
+        if xen is None:
+            given = self.param("XEN", "")
+            xen = given or self.xen(self.param("FLAVOUR", "4.17"))
+        kw["cpus"] = self.param("CPUS", kw.get("cpus", 2))
+        kw["mem"] = self.param("MEM", kw.get("mem", 4096))
+        kw["dom0_mem"] = self.param("DOM0_MEM", kw.get("dom0_mem", 1024))
+        kw["channel"] = self.param("CHANNEL", kw.get("channel", "ttyS1"))
+        kw["append"] = " ".join(filter(None, [kw.get("append", ""),
+                                              self.param("APPEND", "")]))
+        return Host(self.name, xen, self.accel, **kw)
+
+    def witnesses(self, host, wanted):
+        """Starts [(name, args)] or [(name, args, tag)]; returns Witnesses."""
+        out = Witnesses(host)
+        for name, args, *tag in wanted:
+            out.start(name, self.fit(args), *tag)
+        return out
+
+    def fit(self, args):
+        """A witness' arguments, with {tsc} put in as the accelerator wants.
+
+        Only under icount does the TSC keep its pace well enough to be compared.
+        """
+        return args.replace("{tsc}", "-T" if self.accel == "mt" else "")
+
+    def verdicts(self, fields, when):
+        """One check per witness from a sample or from stop()'s result."""
+        for tag, f in fields.items():
+            wrong = []
+            if f.get("ok") != "1":
+                wrong.append(f"errors={f.get('errors', '?')}")
+            if f.get("rc", "0") != "0":
+                wrong.append(f"exit code {f['rc']}")
+            if "silent" in f:
+                wrong.append("does not answer")
+            self.check(not wrong, f"{tag} found nothing wrong {when}",
+                       ", ".join(wrong))
+
+    def errors_of(self, witnesses, tags):
+        """Prints the ERROR lines of witnesses that have failed."""
+        for tag in tags:
+            for line in witnesses.output(tag, "^ERROR")[:8]:
+                print(f"  | {line}", flush=True)
+
+    def table(self):
+        """Prints the figures and how they were taken."""
+        if self.figures:
+            width = max(len(w) for w, _, _ in self.figures)
+            for what, value, unit in self.figures:
+                print(f"  {what:{width}}  {value:>12} {unit}")
+        wall = time.monotonic() - self.begin
+        print(f"  {self.name}: {self.passed} passed, {self.failed} failed, "
+              f"{wall:.0f} s", flush=True)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A live update as an operator does it, and what every scenario checks of it.
+
+Happy path: Updates(lab, host, images) boots nothing itself; its run() loads the
+next image with stock kexec-tools, executes it, and checks that dom0 is the same
+dom0 (boot id, process ids, uptime that only grew), that the Xen that runs is the
+one that was loaded (build id), that every witness goes on, and what gap the
+heartbeat saw.  Images take turns.
+
+What can fail: kexec refuses (a failed check with its output and Xen's reason from
+the serial log), or the host dies (HostDied, which ends the scenario).
+"""
+
+import re
+import shlex
+
+from .place import LabError
+
+# What the new Xen is told.  Debian's kexec-tools add liveupdate=<size>@<addr>.
+NEW_ARGS = ("console=com1 com1=115200 loglvl=all guest_loglvl=all noreboot "
+            "spec-ctrl=eager-fpu=1")
+
+# How long a witness may be late beyond the gap, in ms of guest time.  In mt
+# guest time is wall time on a machine that has other things to do.
+SLACK = {"icount": 500, "mt": 5000}
+
+
+def build_id(path):
+    """The GNU build id of an image, in hex.
+
+    Found by its note header: the ELF that boots has no section table for it.
+    """
+    data = open(path, "rb").read()
+    at = data.find(b"\4\0\0\0\x14\0\0\0\3\0\0\0GNU\0")
+    if at < 0:
+        raise LabError(f"{path} has no GNU build id")
+    return data[at + 16:at + 36].hex()
+
+
+def install(files, images):
+    """Adds images to the files of a host; returns their paths in dom0."""
+    paths = []
+    for i, image in enumerate(images):
+        paths.append(f"/boot/xen-new{i if i else ''}")
+        files[paths[-1]] = image
+    return paths
+
+
+def load(host, path, args, limit=120):
+    """kexec --load-live-update; (exit code, output)."""
+    return host.run(f"kexec --load-live-update --command-line="
+                    f"{shlex.quote(args)} {path} 2>&1", limit)
+
+
+def execute(host, limit=300):
+    """kexec -x --exec-live-update; (exit code, output)."""
+    return host.run("kexec -x --exec-live-update 2>&1", limit)
+
+
+def reasons(host, since):
+    """Xen's own words on a live update in serial.log after offset `since`."""
+    text = host.log.read_bytes()[since:].decode(errors="replace")
+    return re.findall(r"^.*live-update: .*$", text, re.M)
+
+
+class Updates:
+    """Live updates of one host, each checked."""
+
+    def __init__(self, lab, host, images, paths, witnesses, extra_args=""):
+        self.lab, self.host = lab, host
+        self.images, self.paths = images, paths
+        self.witnesses = witnesses
+        self.args = f"{NEW_ARGS} {extra_args}".strip()
+        self.count = 0
+        self.gaps = []
+        self.identity = self._identity()
+
+    def _identity(self):
+        out = self.host.must(
+            "cat /proc/sys/kernel/random/boot_id; cat /run/lab/w/*.pid")
+        return out.split()
+
+    def _uptime(self):
+        return float(self.host.must("cut -d' ' -f1 /proc/uptime"))
+
+    def _heartbeat_gaps(self):
+        if "heartbeat" not in self.witnesses.names:
+            return []
+        return [float(re.search(r"mono_ms=(\S+)", line).group(1))
+                for line in self.witnesses.output("heartbeat", "^GAP")]
+
+    def once(self):
+        """One update, checked; returns whether the update took place."""
+        lab, host = self.lab, self.host
+        which = self.count % len(self.images)
+        self.count += 1
+        name = f"update {self.count}"
+        before = self.witnesses.sample()
+        gaps_before = len(self._heartbeat_gaps())
+        uptime = self._uptime()
+        since = host.log.stat().st_size
+
+        rc, out = load(host, self.paths[which], self.args)
+        if not lab.check(rc == 0, f"{name}: kexec loads the image",
+                         "; ".join([out.strip(), *reasons(host, since)])):
+            return False
+        rc, out = execute(host)
+        if not lab.check(rc == 0, f"{name}: kexec executes it",
+                         "; ".join([out.strip(), *reasons(host, since)])):
+            return False
+
+        text = host.log.read_bytes()[since:].decode(errors="replace")
+        banners = len(re.findall(r"Xen version \d", text))
+        lab.check(banners == 1, f"{name}: one new Xen started",
+                  f"{banners} banners in the log")
+        want = build_id(self.images[which])
+        runs = host.must("cat /sys/hypervisor/buildid").strip()
+        lab.check(runs == want, f"{name}: the loaded Xen runs",
+                  f"build id {runs}, want {want}")
+        lab.check(self._identity() == self.identity,
+                  f"{name}: same boot id, same processes",
+                  f"{self._identity()}, were {self.identity}")
+        later = self._uptime()
+        lab.check(later >= uptime, f"{name}: uptime grew",
+                  f"{later} s, was {uptime} s")
+
+        lagging, now = self.witnesses.progress(before)
+        lab.check(not lagging, f"{name}: every witness goes on",
+                  "; ".join(f"{t} {w}" for t, w in lagging.items()))
+        bad = [t for t, f in now.items() if f.get("ok") != "1"]
+        lab.check(not bad, f"{name}: no witness found anything wrong",
+                  ", ".join(bad))
+        lab.errors_of(self.witnesses, bad)
+
+        new = self._heartbeat_gaps()[gaps_before:]
+        gap = max(new, default=0.0)
+        self.gaps.append(gap)
+        lab.figure(f"{name}: gap seen by the heartbeat", f"{gap:.3f}")
+        for line in reasons(host, since):
+            lab.say(line.strip())
+        return True
+
+    def run(self, count):
+        """`count` updates in a row; returns whether all took place."""
+        return all(self.once() for _ in range(count))
+
+    def finish(self):
+        """Ends the witnesses and checks what they say, times included."""
+        lab = self.lab
+        final = self.witnesses.stop()
+        lab.verdicts(final, "in the end")
+        lab.errors_of(self.witnesses, [t for t, f in final.items()
+                                       if f.get("ok") != "1"])
+        gap = float(final.get("heartbeat", {}).get("max_ms", 0))
+        allowed = gap + SLACK[lab.accel]
+        if "timers" in final and gap:
+            late = float(final["timers"].get("late_ms", "inf"))
+            lab.check(late <= allowed, "no timer was later than the gap",
+                      f"{late} ms, gap {gap} ms")
+        if "clock" in final and gap:
+            for key, value in final["clock"].items():
+                if key.startswith("max_") and key.endswith("_ms"):
+                    lab.check(float(value) <= allowed,
+                              f"clock {key[4:-3]} stepped by no more than "
+                              "the gap", f"{value} ms, gap {gap} ms")
+        if self.gaps:
+            lab.figure("largest gap", f"{max(self.gaps):.3f}")
+        return final
