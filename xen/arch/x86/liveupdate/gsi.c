@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * GSIs (at the end of arch/x86/mpparse.c): trigger and polarity of the pins that
- * dom0 set up, and the way of the timer's interrupt.
+ * GSIs (at the end of arch/x86/mpparse.c): trigger and polarity of the pins
+ * that dom0 set up, and the way of the timer's interrupt.
  *
- * The new Xen sets up the IO-APICs as at any boot, which clears what the old one
- * left behind, remote IRR included.  The pins that the firmware's tables tell of
- * are then as they were.  Those that dom0 set up with PHYSDEVOP_setup_gsi are
- * set up again from the record, masked until they are bound (irq.c); dom0 will
- * not do it a second time.  The timer's pin worked in the old Xen, so the new
- * one does not spend a tenth of a second on finding that out.
+ * The new Xen sets up the IO-APICs as at any boot, which clears what the old
+ * one left behind, remote IRR included.  The pins that the firmware's tables
+ * tell of are then as they were.  Those that dom0 set up with
+ * PHYSDEVOP_setup_gsi are set up again from the record, masked until they are
+ * bound (irq.c); dom0 will not do it a second time.  The timer's pin worked in
+ * the old Xen, so the new one does not spend a tenth of a second on finding
+ * that out.
  *
  * What can fail: no IO-APIC, pins set up behind ACPI's back, or a timer that
  * takes another way than its pin block the update.  In the new Xen another

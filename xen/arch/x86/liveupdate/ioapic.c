@@ -3,9 +3,9 @@
  * Masking IO-APIC pins (at the end of arch/x86/io_apic.c).
  *
  * The controller of edge triggered pins has no way to mask them, as nothing in
- * Xen wants that: a masked pin forgets edges.  Over an update that is right, as
- * the receiver is told to look in any case, and a vector that arrives in a Xen
- * that has no idea of it is not.  To unmask, both kinds have ->enable.
+ * Xen wants that: a masked pin forgets edges.  Over an update that is right,
+ * as the receiver is told to look in any case, and a vector that arrives in a
+ * Xen that has no idea of it is not.  To unmask, both kinds have ->enable.
  *
  * Nothing can fail.
  */

@@ -3,24 +3,25 @@
  * Physical interrupts of domains (at the end of arch/x86/irq.c).
  *
  * Old Xen, domains frozen: lu_irq_mask_guests() masks every bound IRQ at its
- * source and then completes what is in service or on its way, as Xen does after
- * a millisecond without the guest's EOI: no local APIC has a vector of a guest's
- * in service or requested any more, no pin waits for an EOI.  A line that is
- * still asserted raises its interrupt again when its pin is unmasked.  A vector
- * with a mask bit stays pending in its device.  Only edges and MSIs without mask
- * bit get lost while masked; those who wait for them are told to look:
- * lu_irq_unmask_guests() does if the update is given up, lu_evtchn_resume() in
- * the new Xen.
+ * source and then completes what is in service or on its way, as Xen does
+ * after a millisecond without the guest's EOI: no local APIC has a vector of a
+ * guest's in service or requested any more, no pin waits for an EOI.  A line
+ * that is still asserted raises its interrupt again when its pin is unmasked.
+ * A vector with a mask bit stays pending in its device.  Only edges and MSIs
+ * without mask bit get lost while masked; those who wait for them are told to
+ * look: lu_irq_unmask_guests() does if the update is given up,
+ * lu_evtchn_resume() in the new Xen.
  *
  * New Xen: PIRQ numbers are the domain's, everything behind them is new.  The
- * record says what a number stands for: a GSI (set up by then, gsi.c) is mapped,
- * an MSI gets a new IRQ and vector, and what was bound is bound again, which
- * unmasks it.  An EOI that the guest still owes for the old Xen's interrupt is
- * taken and means nothing.
+ * record says what a number stands for: a GSI (set up by then, gsi.c) is
+ * mapped, an MSI gets a new IRQ and vector, and what was bound is bound again,
+ * which unmasks it.  An EOI that the guest still owes for the old Xen's
+ * interrupt is taken and means nothing.
  *
- * What can fail: passed-through devices, a vPCI, a PIRQ that was unmapped before
- * its event channel was closed, and what msi.c says block the update.  In the new
- * Xen any mapping or binding that does not succeed fails the restore.
+ * What can fail: passed-through devices, a vPCI, a PIRQ that was unmapped
+ * before its event channel was closed, and what msi.c says block the update.
+ * In the new Xen any mapping or binding that does not succeed fails the
+ * restore.
  */
 #include <asm/apic.h>
 
@@ -29,7 +30,7 @@
 
 /* ---- Masking at the source ---------------------------------------------- */
 
-/* Rounds of completing and looking again; one is the rule, two are frequent. */
+/* Rounds of completing and looking again; what is masked soon runs dry. */
 #define DRAIN_ROUNDS 64
 
 static bool keeps_pending(const struct irq_desc *desc)
@@ -218,8 +219,8 @@ void lu_irq_unmask_guests(void)
 /* ---- Walking a domain's PIRQs ------------------------------------------- */
 
 /*
- * The next from `from` on, or NULL.  Without the lock, which is not for IRQs off:
- * what the tree drops stays until RCU has seen this CPU idle.
+ * The next from `from` on, or NULL.  Without the lock, which is not for IRQs
+ * off: what the tree drops stays until RCU has seen this CPU idle.
  */
 static struct pirq *next_pirq(const struct domain *d, unsigned int from)
 {
@@ -356,7 +357,8 @@ static int cf_check save_pirqs(struct lu_stream *s, struct domain *d)
     };
     const struct pirq *info;
     unsigned int from = 0;
-    int rc = lu_rec_begin(s, LU_REC_PIRQS) ?: lu_rec_put(s, &head, sizeof(head));
+    int rc = lu_rec_begin(s, LU_REC_PIRQS) ?:
+             lu_rec_put(s, &head, sizeof(head));
 
     while ( !rc && (info = next_pirq(d, from)) != NULL )
     {
@@ -398,7 +400,7 @@ static int map_irq(struct domain *d, unsigned int irq, struct pirq *info)
     return 0;
 }
 
-/* The right to the IRQ's new number, for the owner and who created it for him. */
+/* The right to the IRQ's new number: for the owner, and who made it for him. */
 static int grant_msi(struct domain *d, unsigned int irq,
                      const struct lu_pirq_rec *r)
 {

@@ -2,11 +2,12 @@
 /*
  * Areas of extended PCI configuration space (MMCFG).
  *
- * The new Xen finds the areas in ACPI's MCFG as the old one did, and uses those
- * that the E820 has reserved.  The others need dom0's word that they are reserved
- * (PHYSDEVOP_pci_mmcfg_reserved), which it gives once: it is carried.  That comes
- * before any device is looked at, and before domains' page tables are validated,
- * which need the area's slot of the page tables and its read-only ranges.
+ * The new Xen finds the areas in ACPI's MCFG as the old one did, and uses
+ * those that the E820 has reserved.  The others need dom0's word that they are
+ * reserved (PHYSDEVOP_pci_mmcfg_reserved), which it gives once: it is carried.
+ * That comes before any device is looked at, and before domains' page tables
+ * are validated, which need the area's slot of the page tables and its
+ * read-only ranges.
  *
  * What can fail: in the new Xen an area in use that it does not find fails the
  * restore, as the devices there would be out of reach.
@@ -35,7 +36,8 @@ static int cf_check save_mmcfg(struct lu_stream *s, struct domain *d)
         .nr = pci_mmcfg_config_num,
     };
     unsigned int i;
-    int rc = lu_rec_begin(s, LU_REC_MMCFG) ?: lu_rec_put(s, &head, sizeof(head));
+    int rc = lu_rec_begin(s, LU_REC_MMCFG) ?:
+             lu_rec_put(s, &head, sizeof(head));
 
     for ( i = 0; i < head.nr && !rc; i++ )
     {

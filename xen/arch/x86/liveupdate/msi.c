@@ -4,19 +4,19 @@
  *
  * The devices stay as they are across an update, with MSI or MSI-X enabled by
  * their owner.  The old Xen masks every vector in the device: per vector masks
- * keep what happens meanwhile pending there.  An MSI without mask bit is silenced
- * by clearing MSI Enable; Interrupt Disable is set before, else the device would
- * turn to a line that nobody listens to.  What it wants to say then is lost, so
- * whoever starts it again must tell its owner to look.
+ * keep what happens meanwhile pending there.  An MSI without mask bit is
+ * silenced by clearing MSI Enable; Interrupt Disable is set before, else the
+ * device would turn to a line that nobody listens to.  What it wants to say
+ * then is lost, so whoever starts it again must tell its owner to look.
  *
  * The new Xen builds its descriptors from the stream and reads of the device
  * what is fixed there (position and shape of the capability, BARs).  It writes
  * new messages while the vectors are still masked, and neither toggles MSI-X
  * Enable nor sizes a BAR.
  *
- * What can fail: several vectors in one MSI capability, or a device that sleeps
- * with its MSI-X table out of reach, block the update.  A record that does not
- * fit the device it finds fails the restore.
+ * What can fail: several vectors in one MSI capability, or a device that
+ * sleeps with its MSI-X table out of reach, block the update.  A record that
+ * does not fit the device it finds fails the restore.
  */
 #include "../../../common/liveupdate/internal.h"
 #include "irq.h"
@@ -38,7 +38,8 @@ static void stop_msi(struct msi_desc *entry)
     if ( !(pci_conf_read16(pdev->sbdf, reg) & PCI_MSI_FLAGS_ENABLE) )
         return;
 
-    if ( !(pci_conf_read16(pdev->sbdf, PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE) )
+    if ( !(pci_conf_read16(pdev->sbdf, PCI_COMMAND) &
+           PCI_COMMAND_INTX_DISABLE) )
     {
         pci_intx(pdev, false);
         entry->msi_attrib.guest_masked = 1;
@@ -176,6 +177,7 @@ static int restore_msix_entry(struct pci_dev *pdev, int irq,
     struct msi_desc *entry;
     paddr_t table, addr;
     unsigned int pos;
+    uint32_t offset;
     int idx;
 
     if ( !msix )
@@ -195,9 +197,9 @@ static int restore_msix_entry(struct pci_dev *pdev, int irq,
 
     pos = pci_find_cap_offset(pdev->seg, pdev->bus, pdev->sbdf.dev,
                               pdev->sbdf.fn, PCI_CAP_ID_MSIX);
+    offset = pci_conf_read32(pdev->sbdf, msix_table_offset_reg(pos));
     table = pfn_to_paddr(msix->table.first) +
-            PAGE_OFFSET(pci_conf_read32(pdev->sbdf, msix_table_offset_reg(pos)) &
-                        ~PCI_MSIX_BIRMASK);
+            PAGE_OFFSET(offset & ~PCI_MSIX_BIRMASK);
     addr = table + r->entry * PCI_MSIX_ENTRY_SIZE;
 
     entry = alloc_msi_entry(1);
@@ -291,8 +293,9 @@ static paddr_t msix_paddr(const struct pci_dev *pdev, uint32_t offset)
 }
 
 /*
- * Pages of a structure of at most `size` bytes: where the device says that it is,
- * if that can be found out (a virtual function's may not), and in no case RAM.
+ * Pages of a structure of at most `size` bytes: where the device says that it
+ * is, if that can be found out (a virtual function's may not), and in no case
+ * RAM.
  */
 static bool range_ok(const struct pci_dev *pdev, unsigned int reg,
                      uint64_t first, uint64_t last, size_t size)

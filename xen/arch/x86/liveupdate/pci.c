@@ -3,15 +3,16 @@
  * PCI devices (at the end of drivers/passthrough/pci.c): which there are, what
  * dom0 told about them, whose they are.
  *
- * dom0 reports its devices once, when it finds them.  The new Xen takes them from
- * the stream in the order they were reported.  It reads their configuration as
- * for a report, but writes none of it: no BAR of a virtual function is sized, no
- * MSI-X capability is put into the state it should have after reset.
+ * dom0 reports its devices once, when it finds them.  The new Xen takes them
+ * from the stream in the order they were reported.  It reads their
+ * configuration as for a report, but writes none of it: no BAR of a virtual
+ * function is sized, no MSI-X capability is put into the state it should have
+ * after reset.
  *
- * What can fail: a device of any domain but dom0, an IOMMU, MSI-X state that the
- * new Xen could not make sense of block the update.  In the new Xen a record that
- * does not fit the device, or a device that this Xen keeps for itself and the old
- * one did not, fails the restore.
+ * What can fail: a device of any domain but dom0, an IOMMU, MSI-X state that
+ * the new Xen could not make sense of block the update.  In the new Xen a
+ * record that does not fit the device, or a device that this Xen keeps for
+ * itself and the old one did not, fails the restore.
  */
 #include "../../../common/liveupdate/internal.h"
 #include "irq.h"
@@ -36,8 +37,8 @@ static uint32_t node_pxm(nodeid_t node)
 }
 
 /*
- * The list is safe without its lock once nothing else runs, and the lock is not
- * one to be taken with IRQs off.
+ * The list is safe without its lock once nothing else runs, and the lock is
+ * not one to be taken with IRQs off.
  */
 static int walk_devices(int (*fn)(struct pci_seg *pseg, void *arg), void *arg)
 {
@@ -218,7 +219,7 @@ static int cf_check restore_pci(const struct lu_stream *s,
                                 const struct lu_rec *rec, struct domain *d)
 {
     const pci_sbdf_t sbdf = { .sbdf = rec->id.instance };
-    struct lu_pci_dev_rec r;
+    struct lu_pci_dev_rec r = { };
     int rc = lu_rec_read(s, rec, 0, &r, sizeof(r)) ?: check_record(&r);
 
     if ( !rc )
