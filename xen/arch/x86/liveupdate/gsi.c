@@ -88,12 +88,16 @@ static bool timer_direct(void)
     return false;
 }
 
-/* For want of a PIT, as opposed to waking CPUs: that gets set up on its own. */
+/*
+ * For want of a PIT, as opposed to waking CPUs: that gets set up on its own.
+ * Whether there is an HPET is told by its mapping; hpet_address is gone after
+ * boot.
+ */
 static bool timer_hpet(void)
 {
     unsigned int slot = l1_table_offset(__fix_to_virt(FIX_HPET_BASE));
 
-    return hpet_address && (l1e_get_flags(l1_fixmap[slot]) & _PAGE_PRESENT) &&
+    return (l1e_get_flags(l1_fixmap[slot]) & _PAGE_PRESENT) &&
            (hpet_read32(HPET_CFG) & HPET_CFG_LEGACY) &&
            !hpet_broadcast_is_available();
 }
@@ -129,8 +133,8 @@ static int cf_check check_gsis(const struct domain *d)
         return lu_blocker(-EOPNOTSUPP, NULL,
                           "the timer's interrupt does not come by its IO-APIC pin");
 
-    /* Without ACPI the MP table may tell of these. */
-    if ( !acpi_ioapic )
+    /* Without ACPI the MP table, not PHYSDEVOP_setup_gsi, tells of these. */
+    if ( acpi_disabled )
         return 0;
 
     for ( gsi = 16; gsi < nr_irqs_gsi; gsi++ )
