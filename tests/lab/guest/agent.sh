@@ -37,6 +37,8 @@ result() {
     echo "@rc $1 $(cat $dir/rc.$1) $(sum $dir/out.$1)" >&3
 }
 
+# "LAB: ready" came before the port was open; what arrived meanwhile is lost.
+echo "@pong 0" >&3
 while read -r word n rest <&3; do
     case $n in '' | *[!0-9]*) continue ;; esac
     case $word in

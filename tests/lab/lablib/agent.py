@@ -20,7 +20,7 @@ from .place import LabError
 
 LINE = re.compile(rb"@(ok|o|rc|bad|pong) (\d+) ?([^\r\n]*)")
 CHUNK = 720
-ACK_WAIT = 30
+ACK_WAIT = 10
 
 
 class AgentTimeout(LabError):
@@ -91,6 +91,16 @@ class Agent:
             ready, _, _ = select.select([self.sock], [], [], min(left, 1))
             if ready and not self.pump():
                 time.sleep(0.1)
+
+    def hello(self, limit):
+        """Waits until the agent answers; it may still be opening its port."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            self._send("\nping 0\n")
+            for word, n, _ in self._messages(2):
+                if (word, n) == ("pong", 0):
+                    return
+        raise AgentTimeout(f"dom0's agent has not answered in {limit:.0f} s")
 
     def _post(self, number, script):
         text = base64.b64encode(script).decode()

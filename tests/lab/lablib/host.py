@@ -190,6 +190,7 @@ class Host:
             self.start()
         begin = time.monotonic()
         self.wait_for(r"LAB: ready", limit, "dom0 to boot")
+        self.agent.hello(limit * self.slow)
         say(f"{self.name}: dom0 is up after "
             f"{time.monotonic() - begin:.0f} s of wall time")
         return self

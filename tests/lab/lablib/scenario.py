@@ -43,7 +43,8 @@ class Lab:
             print(f"PASS {self.name}: {what}", flush=True)
         else:
             self.failed += 1
-            text = f": {detail}" if detail else ""
+            text = "; ".join(detail.strip().splitlines())
+            text = f": {text}" if text else ""
             print(f"FAIL {self.name}: {what}{text}", flush=True)
         return bool(ok)
 
