@@ -156,19 +156,26 @@ static void emit(struct scan *sc, unsigned long mfn, unsigned long count,
  */
 static int classify(const struct page_info *pg, const struct domain **owner)
 {
-    const struct domain *d = page_get_owner(pg);
-
-    *owner = d;
+    *owner = NULL;
     if ( pg->count_info & PGC_broken )
         return -EOPNOTSUPP;
     if ( page_state_is(pg, offlining) || page_state_is(pg, offlined) )
         return -EOPNOTSUPP;
-    if ( !d || is_system_domain(d) )
+
+    /*
+     * Without a reference the page is private, and the field of the owner may
+     * hold something else: xmalloc keeps an order there.
+     */
+    if ( !(pg->count_info & (PGC_allocated | PGC_count_mask)) )
         return 0;
+
+    *owner = page_get_owner(pg);
+    if ( !*owner || is_system_domain(*owner) )
+        return 0;
+    if ( !(pg->count_info & PGC_allocated) )
+        return -EBUSY;
     if ( pg->count_info & PGC_xen_heap )
         return LU_EXT_SHARED;
-    if ( !(pg->count_info & PGC_allocated) )
-        return (pg->count_info & PGC_count_mask) ? -EBUSY : 0;
 
     return pg->count_info & PGC_extra ? LU_EXT_EXTRA : LU_EXT_RAM;
 }
@@ -386,10 +393,14 @@ static int cf_check audit_memory(const struct lu_stream *s, struct domain *d)
 
         d = lu_domain(ext.domid);
         for ( j = 0; j < ext.count; j++ )
-            if ( page_get_owner(mfn_to_page(_mfn(ext.mfn + j))) != d )
-                return lu_error(-EIO, d,
-                                "MEMORY: shared page %#lx was adopted by nobody",
-                                ext.mfn + j);
+        {
+            const struct page_info *pg = mfn_to_page(_mfn(ext.mfn + j));
+
+            if ( page_get_owner(pg) != d )
+                rc = lu_error(-EIO, d,
+                              "MEMORY: shared page %#lx was adopted by nobody: count_info %#lx",
+                              ext.mfn + j, pg->count_info);
+        }
     }
 
     return rc;

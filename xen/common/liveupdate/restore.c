@@ -97,13 +97,17 @@ struct domain *__init lu_restore_domains(void)
     for ( pass = LU_PASS_HOST; pass < LU_PASS_AUDIT; pass++ )
     {
         struct lu_rec rec = { };
+        int rc;
 
         lu_progress.pass[pass] = rdtsc();
-        while ( lu_next(s, &rec) > 0 )
+        while ( (rc = lu_next(s, &rec)) > 0 )
         {
             restore_record(s, &rec, pass);
             process_pending_softirqs();
         }
+        if ( rc )
+            panic("live-update: the stream changed while it was read (%d)\n",
+                  rc);
     }
 
     lu_progress.pass[LU_PASS_AUDIT] = rdtsc();
