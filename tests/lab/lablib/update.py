@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A live update as an operator does it, and what every scenario checks of it.
 
-Happy path: Updates(lab, host, images) boots nothing itself; its run() loads the
-next image with stock kexec-tools, executes it, and checks that dom0 is the same
-dom0 (boot id, process ids, uptime that only grew), that the Xen that runs is the
-one that was loaded (build id), that every witness goes on, and what gap the
-heartbeat saw.  Images take turns.
+Happy path: sequence() boots a host, starts witnesses and goes through a number of
+updates; Updates.once() is one of them: it loads the next image with stock
+kexec-tools, executes it, and checks that dom0 is the same dom0 (boot id, process
+ids, uptime that only grew), that the Xen that runs is the one that was loaded
+(build id), that every witness goes on, and what gap the heartbeat saw.  Images
+take turns.
 
 What can fail: kexec refuses (a failed check with its output and Xen's reason from
 the serial log), or the host dies (HostDied, which ends the scenario).
@@ -15,10 +16,6 @@ import re
 import shlex
 
 from .place import LabError
-
-# What the new Xen is told.  Debian's kexec-tools add liveupdate=<size>@<addr>.
-NEW_ARGS = ("console=com1 com1=115200 loglvl=all guest_loglvl=all noreboot "
-            "spec-ctrl=eager-fpu=1")
 
 # How long a witness may be late beyond the gap, in ms of guest time.  In mt
 # guest time is wall time on a machine that has other things to do.
@@ -66,11 +63,13 @@ def reasons(host, since):
 class Updates:
     """Live updates of one host, each checked."""
 
-    def __init__(self, lab, host, images, paths, witnesses, extra_args=""):
+    def __init__(self, lab, host, images, paths, witnesses):
         self.lab, self.host = lab, host
         self.images, self.paths = images, paths
         self.witnesses = witnesses
-        self.args = f"{NEW_ARGS} {extra_args}".strip()
+        # As an operator does: the line of the running Xen again.  kexec-tools
+        # append liveupdate=<size>@<address>.
+        self.args = host.xen_cmdline()
         self.count = 0
         self.gaps = []
         self.identity = self._identity()
@@ -166,3 +165,51 @@ class Updates:
         if self.gaps:
             lab.figure("largest gap", f"{max(self.gaps):.3f}")
         return final
+
+
+def sequence(lab, wanted, count=3, tools=False, setup=None, **host_kw):
+    """Boots a host, starts witnesses, updates Xen `count` times.
+
+    `wanted` are witnesses, as Lab.witnesses() takes them; `setup(host)` runs
+    before they start and may return more of them.  With `tools` the toolstack's
+    daemons run, and free memory is compared.  The remaining arguments are Host's.
+    Parameters of the command line: UPDATES instead of `count` (0: none, which
+    tells what the lab itself does to the witnesses), TO, a list of flavours with
+    commas that take turns as the new Xen (default: the one that is booted),
+    XEN_NEW, a path instead, SETTLE, seconds before the first update.
+    """
+    count = lab.param("UPDATES", count)
+    flavours = lab.param("TO", lab.param("FLAVOUR", "4.17")).split(",")
+    given = lab.param("XEN_NEW", "")
+    images = [given] if given else [lab.xen(f) for f in flavours] \
+        if count else []
+    files = dict(host_kw.pop("files", None) or {})
+    paths = install(files, images)
+    if count:
+        host_kw["append"] = " ".join(
+            ["liveupdate=64M", host_kw.get("append", "")]).strip()
+    with lab.host(files=files, **host_kw) as host:
+        host.boot()
+        if tools:
+            host.must("xenstart")
+        more = (setup(host) if setup else None) or []
+        w = lab.witnesses(host, list(wanted) + more)
+        before = w.sample()
+        host.must(f"sleep {lab.param('SETTLE', 2)}", 300)
+        lagging, now = w.progress(before)
+        lab.check(not lagging, "every witness works before the first update",
+                  "; ".join(f"{t} {x}" for t, x in lagging.items()))
+        if "heartbeat" in now:
+            lab.figure("largest gap before the first update",
+                       now["heartbeat"].get("max_ms", "?"))
+        updates = Updates(lab, host, images, paths, w)
+        free = []
+        for _ in range(count):
+            if not updates.once():
+                break
+            if tools:
+                free.append(int(host.must("xl info free_memory")))
+        if len(free) > 1:
+            lab.check(free[-1] == free[0], "free memory is what it was",
+                      f"{free} MiB after each update")
+        return updates.finish()

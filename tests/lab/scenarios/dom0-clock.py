@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Time: no clock runs backwards or steps by more than the gap.
+
+For each clock source of Xen (SOURCES, default hpet,acpi,pit) a host of its own, in
+which dom0 uses first its own TSC, then Xen's clock (DOM0_SOURCES, default tsc,xen).
+"""
+
+from lablib.place import LabError
+from lablib.update import sequence
+
+CLOCKS = "/sys/devices/system/clocksource/clocksource0"
+
+
+def run(lab):
+    duty = 40 if lab.accel == "mt" else 10
+    for source in lab.param("SOURCES", "hpet,acpi,pit").split(","):
+        for dom0_source in lab.param("DOM0_SOURCES", "tsc,xen").split(","):
+            lab.say(f"Xen by {source}, dom0 by {dom0_source}")
+
+            def setup(host):
+                if "Platform timer is" not in host.serial():
+                    raise LabError("Xen does not say what its clock is")
+                now = host.must(f"echo {dom0_source} "
+                                f">{CLOCKS}/current_clocksource; "
+                                f"cat {CLOCKS}/current_clocksource").strip()
+                lab.check(now == dom0_source, f"dom0 uses clock {dom0_source}",
+                          f"{now}")
+
+            sequence(lab, [("heartbeat", "{tsc}"), ("timers", ""),
+                           ("clock", f"-d {duty}")],
+                     setup=setup, append=f"clocksource={source}")
