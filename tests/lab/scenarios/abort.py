@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""An update that fails half way: everything thaws, and the next one succeeds.
+
+Needs a flavour with fault injection (FLAVOUR, default 4.17-lab).  For each order in
+ORDERS the next update fails at that place; the hypercall must return an error, the
+log must say that nothing was changed, every witness must go on.  Allocation failures
+are tried one after the other, from the first to the first that the update does not
+reach any more, or ALLOCS of them.  At the end an update without an order succeeds.
+"""
+
+from lablib.update import Updates, execute, install, load, reasons
+
+ORDERS = "freeze,jump"
+
+
+def attempt(lab, host, path, order):
+    """Gives an order and tries an update; (exit code, Xen's words)."""
+    host.must(f"xenhypfs write /params/lu-fault {order}")
+    rc, out = load(host, path, host.xen_cmdline())
+    if rc:
+        lab.check(False, f"{order}: the image loads", out)
+    since = host.log.stat().st_size
+    rc, out = execute(host)
+    return rc, "\n".join([out.strip(), *reasons(host, since)])
+
+
+def failed_cleanly(lab, host, w, order, before, result):
+    rc, said = result
+    lab.check(rc != 0 and "nothing was changed" in said,
+              f"{order}: refused, nothing changed", f"rc {rc}: {said}")
+    lagging, now = w.progress(before)
+    bad = [t for t, f in now.items() if f.get("ok") != "1"]
+    lab.check(not lagging and not bad, f"{order}: dom0 goes on",
+              f"{lagging} {bad}")
+    lab.errors_of(w, bad)
+
+
+def run(lab):
+    lab.params.setdefault("FLAVOUR", "4.17-lab")
+    path = lab.xen(lab.param("FLAVOUR", "4.17-lab"))
+    files = {}
+    paths = install(files, [path])
+    with lab.host(append="liveupdate=64M", files=files) as host:
+        host.boot()
+        w = lab.witnesses(host, [("heartbeat", "{tsc}"), ("fpu", "-d 5"),
+                                 ("memory", "-m 8 -d 5"), ("timers", ""),
+                                 ("clock", "-d 5"), ("churn", "-n 32 -d 5")])
+        updates = Updates(lab, host, [path], paths, w)
+        for order in lab.param("ORDERS", ORDERS).split(","):
+            before = w.sample()
+            failed_cleanly(lab, host, w, order, before,
+                           attempt(lab, host, paths[0], order))
+        for n in range(1, lab.param("ALLOCS", 8) + 1):
+            order = f"alloc={n}"
+            before = w.sample()
+            result = attempt(lab, host, paths[0], order)
+            if result[0] == 0:
+                lab.say(f"{order}: the update does not reach it")
+                break
+            failed_cleanly(lab, host, w, order, before, result)
+        host.must("xenhypfs write /params/lu-fault none")
+        lab.check(updates.once(), "an update afterwards succeeds")
+        updates.finish()
