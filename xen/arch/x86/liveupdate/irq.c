@@ -123,7 +123,54 @@ static void complete_irq(struct irq_desc *desc)
         on_selected_cpus(&eoi_map, set_eoi_ready, desc, 1);
 }
 
-/* Is a guest's vector in service or requested on this CPU?  IRQs off. */
+/* One of Xen's own at an IO-APIC pin: the timer, the serial console. */
+static bool xen_pin(const struct irq_desc *desc)
+{
+    return desc->irq < nr_irqs_gsi && !desc->msi_desc && desc->action &&
+           !(desc->status & (IRQ_GUEST | IRQ_DISABLED));
+}
+
+static void mask_xen_pins(void)
+{
+    unsigned int irq;
+
+    for ( irq = 0; irq < nr_irqs_gsi; irq++ )
+    {
+        struct irq_desc *desc = irq_to_desc(irq);
+
+        if ( !irq_desc_initialized(desc) )
+            continue;
+
+        spin_lock_irq(&desc->lock);
+        if ( xen_pin(desc) )
+            lu_ioapic_mask(desc);
+        spin_unlock_irq(&desc->lock);
+    }
+}
+
+/* An edge that came while masked is lost: let the handlers look. */
+static void unmask_xen_pins(void)
+{
+    unsigned int irq;
+
+    for ( irq = 0; irq < nr_irqs_gsi; irq++ )
+    {
+        struct irq_desc *desc = irq_to_desc(irq);
+
+        if ( !irq_desc_initialized(desc) )
+            continue;
+
+        spin_lock_irq(&desc->lock);
+        if ( xen_pin(desc) )
+        {
+            desc->handler->enable(desc);
+            desc->action->handler(irq, desc->action->dev_id, guest_cpu_user_regs());
+        }
+        spin_unlock_irq(&desc->lock);
+    }
+}
+
+/* Is a device's vector in service or requested on this CPU?  IRQs off. */
 static void cf_check look_for_vectors(void *data)
 {
     bool found = pending_eoi_sp(this_cpu(pending_eoi));
@@ -137,7 +184,7 @@ static void cf_check look_for_vectors(void *data)
         {
             int irq = this_cpu(vector_irq)[i * 32 + ffs(irr) - 1];
 
-            if ( irq > 0 && (irq_to_desc(irq)->status & IRQ_GUEST) )
+            if ( irq >= 0 )
                 found = true;
         }
     }
@@ -167,6 +214,12 @@ void lu_irq_mask_guests(void)
         spin_unlock_irq(&desc->lock);
     }
 
+    /*
+     * A vector that the next Xen finds requested is delivered before its
+     * IO-APIC is set up, to a controller that does not end its service.
+     */
+    mask_xen_pins();
+
     for ( round = 0; round < DRAIN_ROUNDS; round++ )
     {
         atomic_t busy = ATOMIC_INIT(0);
@@ -189,6 +242,8 @@ void lu_irq_unmask_guests(void)
     unsigned int irq, i;
 
     ASSERT(local_irq_is_enabled());
+
+    unmask_xen_pins();
 
     for ( irq = 1; irq < nr_irqs; irq++ )
     {
