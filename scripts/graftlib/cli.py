@@ -104,9 +104,11 @@ def main(repository, arguments=None):
     except Failure as failure:
         for line in failure.lines:
             print(line, file=sys.stderr)
-        print('graft %s: %d failure%s, nothing written'
+        print('graft %s: %d failure%s%s'
               % (options.command, len(failure.lines),
-                 '' if len(failure.lines) == 1 else 's'), file=sys.stderr)
+                 '' if len(failure.lines) == 1 else 's',
+                 '' if options.command == 'lint' else ', nothing written'),
+              file=sys.stderr)
         return 1
     except OSError as error:
         print('graft %s: %s' % (options.command, error), file=sys.stderr)
