@@ -242,7 +242,7 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
 
     printk(XENLOG_INFO "live-update: checking\n");
 
-    rc = check_all();
+    rc = lu_image_verify(image) ?: check_all();
     if ( rc )
         goto out;
 

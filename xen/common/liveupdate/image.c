@@ -17,6 +17,7 @@
 #include <xen/liveupdate.h>
 #include <xen/mm.h>
 #include <xen/version.h>
+#include <xen/xxhash.h>
 
 #include <public/version.h>
 
@@ -118,6 +119,10 @@ static int check_note(const struct lu_note_rec *n)
     if ( *tail != LU_NOTE_TAIL )
         return lu_error(-EINVAL, NULL, "load: capability note is damaged");
 
+    if ( n->entry >= PAGE_SIZE || n->reserved )
+        return lu_error(-EINVAL, NULL, "load: capability note: entry at %#x",
+                        n->entry);
+
     if ( n->page_info_size < 16 || n->page_info_size > 1024 )
         return lu_error(-EINVAL, NULL, "load: capability note: %u bytes of frame table per page",
                         n->page_info_size);
@@ -151,12 +156,49 @@ static int check_note(const struct lu_note_rec *n)
     return 0;
 }
 
-/* Of the image that is loaded; 0 if none ever was. */
-static unsigned int page_info_size;
+/* What the last load that succeeded found. */
+static struct {
+    unsigned int page_info_size;
+    paddr_t entry;              /* 32-bit, multiboot2 */
+    paddr_t mbi;                /* multiboot2 information */
+    uint64_t hash;              /* of all segments */
+} next;
 
 unsigned int lu_image_page_info_size(void)
 {
-    return page_info_size;
+    return next.page_info_size;
+}
+
+void lu_image_entry(paddr_t *entry, paddr_t *mbi)
+{
+    *entry = next.entry;
+    *mbi = next.mbi;
+}
+
+static uint64_t hash_image(const struct kexec_image *image)
+{
+    uint64_t hash = 0;
+    unsigned int i;
+
+    for ( i = 0; i < image->nr_segments; i++ )
+        if ( !guest_handle_is_null(image->segments[i].buf.h) )
+            hash = xxh64(maddr_to_virt(image->segments[i].dest_maddr),
+                         image->segments[i].dest_size, hash);
+
+    return hash;
+}
+
+/*
+ * Purgatory checks what it is about to run when nobody can be told any more;
+ * the same is done here while everything runs, and purgatory is not entered.
+ */
+int lu_image_verify(const struct kexec_image *image)
+{
+    if ( hash_image(image) != next.hash )
+        return lu_error(-EIO, NULL,
+                        "exec: the image has changed since it was loaded");
+
+    return 0;
 }
 
 /* ---- Multiboot2 information ------------------------------------------------- */
@@ -344,6 +386,7 @@ int lu_image_check(const struct kexec_image *image)
     const struct lu_note_rec *note = NULL;
     const char *cmdline = NULL;
     unsigned int i, images = 0, blocks = 0;
+    paddr_t mbi = 0;
     int rc;
 
     if ( lu_kexec_region(&region) || !lu_kexec_xen(&slot) )
@@ -378,6 +421,7 @@ int lu_image_check(const struct kexec_image *image)
                 continue;
             blocks++;
             cmdline = line;
+            mbi = s;
             if ( modules )
                 return lu_error(-EOPNOTSUPP, NULL,
                                 "load: %u multiboot modules; an update takes none",
@@ -396,7 +440,10 @@ int lu_image_check(const struct kexec_image *image)
     rc = check_note(note) ?: check_cmdline(cmdline);
     if ( !rc )
     {
-        page_info_size = note->page_info_size;
+        next.page_info_size = note->page_info_size;
+        next.entry = slot.start + note->entry;
+        next.mbi = mbi;
+        next.hash = hash_image(image);
         printk(XENLOG_INFO "live-update: loaded Xen %u.%u%.32s\n",
                note->xen_major, note->xen_minor, note->extraversion);
     }

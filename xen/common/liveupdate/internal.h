@@ -151,8 +151,12 @@ void lu_pages_internal(unsigned long mfn, unsigned int count);
 void lu_pages_seal(void);
 void lu_pages_done(void);
 
-/* image.c: bytes of frame table per page of the loaded image. */
+/* image.c, of the loaded image: bytes of frame table per page; */
 unsigned int lu_image_page_info_size(void);
+/* ... its 32-bit multiboot2 entry, and the information block it wants; */
+void lu_image_entry(paddr_t *entry, paddr_t *mbi);
+/* ... 0, or -EIO if it is not what was loaded. */
+int lu_image_verify(const struct kexec_image *image);
 
 /* pages.c: its dry save leaves here what the next Xen will find free. */
 #define LU_ROOM_RANGES 128

@@ -11,6 +11,7 @@
 #include <xen/compile.h>
 #include <xen/cpumask.h>
 #include <xen/init.h>
+#include <xen/kernel.h>
 #include <xen/lib.h>
 #include <xen/mm.h>
 
@@ -35,6 +36,7 @@ static const struct {
         .nr_cpus = NR_CPUS,
         .flags = IS_ENABLED(CONFIG_DEBUG) ? LU_NOTE_F_DEBUG : 0,
         .nr_entries = ARRAY_SIZE(note.entry),
+        .entry = 0,
         .extraversion = XEN_EXTRAVERSION,
     },
     .entry = {
@@ -52,6 +54,9 @@ static int __init cf_check prove_note(void)
 
     BUILD_BUG_ON(sizeof(note) > PAGE_SIZE);
     BUILD_BUG_ON(ARRAY_SIZE(note.entry) > LU_NOTE_MAX_ENTRIES);
+
+    /* arch/x86/boot/head.S: `start` opens the image (xen.lds.S). */
+    BUG_ON((char *)start - (char *)_start != note.head.entry);
 
     for ( i = 0; i < lu_nr_kinds; i++ )
     {

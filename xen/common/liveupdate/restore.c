@@ -152,7 +152,7 @@ void lu_resume(void)
     const void *id;
     unsigned int len = 0;
     uint64_t start = lu_progress.start_tsc, now;
-    unsigned int nr = 0;
+    unsigned int i, nr = 0;
 
     for_each_domain ( d )
     {
@@ -175,6 +175,13 @@ void lu_resume(void)
            min(len, 6U), id, nr, lu_progress.kept >> (20 - PAGE_SHIFT));
 
 #define T(a, b) tenths(a, b) / 10, tenths(a, b) % 10
+    for ( i = LU_PASS_HOST; i < LU_PASS_AUDIT; i++ )
+        printk(XENLOG_DEBUG "live-update: pass %u: %lu us\n", i,
+               tenths(lu_progress.pass[i], lu_progress.pass[i + 1]) * 100);
+    printk(XENLOG_DEBUG "live-update: audit: %lu us\n",
+           tenths(lu_progress.pass[LU_PASS_AUDIT], lu_progress.restored_tsc) *
+           100);
+
     printk(XENLOG_INFO
            "live-update: paused %lu.%lu ms: freeze %lu.%lu, save %lu.%lu, jump %lu.%lu, boot %lu.%lu, restore %lu.%lu, release %lu.%lu\n",
            T(from->pause_tsc, now), T(from->pause_tsc, from->parked_tsc),

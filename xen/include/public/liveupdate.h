@@ -107,6 +107,9 @@ struct lu_note_rec {
     uint32_t nr_cpus;           /* CPUs the build can hold */
     uint32_t flags;             /* LU_NOTE_F_* */
     uint32_t nr_entries;
+    uint32_t entry;             /* of the 32-bit multiboot2 entry, from the
+                                   start of the image; bytes */
+    uint32_t reserved;
     char     extraversion[32];  /* NUL terminated */
     /* struct lu_note_entry_rec[nr_entries], then uint64_t LU_NOTE_TAIL */
 };

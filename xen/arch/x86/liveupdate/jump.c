@@ -15,6 +15,7 @@
 #include <xen/lib.h>
 #include <xen/liveupdate.h>
 #include <xen/mm.h>
+#include <xen/elfstructs.h>
 #include <xen/smp.h>
 #include <xen/xxhash.h>
 
@@ -94,6 +95,43 @@ static void write_crumb(const uint64_t *mfns, unsigned int nr, uint64_t bytes)
         c->stream_bytes ^= 8;
 }
 
+/*
+ * Purgatory would hash the image again, in the pause.  In its place, behind the
+ * breadcrumb: mov $magic, %eax; mov $mbi, %ebx; mov $entry, %ecx; jmp *%ecx,
+ * which kexec_reloc() enters in flat 32-bit mode, as multiboot2 wants it.
+ */
+#define STUB_OFFSET 2048
+#define MB2_LOADER_MAGIC 0x36d76289
+
+struct __packed stub {
+    uint8_t mov_eax;
+    uint32_t magic;
+    uint8_t mov_ebx;
+    uint32_t mbi;
+    uint8_t mov_ecx;
+    uint32_t entry;
+    uint8_t jmp_ecx[2];
+};
+
+static void write_stub(struct kexec_image *image)
+{
+    struct stub *stub = maddr_to_virt(lu_zone.start + STUB_OFFSET);
+    paddr_t entry, mbi;
+
+    BUILD_BUG_ON(sizeof(struct lu_crumb_rec) > STUB_OFFSET);
+
+    lu_image_entry(&entry, &mbi);
+    *stub = (struct stub){
+        .mov_eax = 0xb8, .magic = MB2_LOADER_MAGIC,
+        .mov_ebx = 0xbb, .mbi = mbi,
+        .mov_ecx = 0xb9, .entry = entry,
+        .jmp_ecx = { 0xff, 0xe1 },
+    };
+
+    image->arch = EM_386;
+    image->entry_maddr = lu_zone.start + STUB_OFFSET;
+}
+
 static void init_other_cpus(void)
 {
     unsigned int cpu;
@@ -112,6 +150,7 @@ static void init_other_cpus(void)
 void noreturn lu_arch_jump(struct kexec_image *image, const uint64_t *mfns,
                            unsigned int nr, uint64_t bytes)
 {
+    write_stub(image);
     write_crumb(mfns, nr, bytes);
     init_other_cpus();
     hvm_cpu_down();
