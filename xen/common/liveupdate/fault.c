@@ -14,6 +14,7 @@
  * What can fail: an order that is not understood is refused with -EINVAL, one
  * that names no record lets the update fail with -ENOENT.
  */
+#include <xen/errno.h>
 #include <xen/hypfs.h>
 #include <xen/lib.h>
 #include <xen/param.h>
@@ -29,6 +30,9 @@ static void cf_check init_text(struct param_hypfs *par)
 {
     custom_runtime_set_var(par, text);
 }
+
+static int cf_check parse_order(const char *s);
+custom_runtime_only_param("lu-fault", parse_order, init_text);
 
 static int cf_check parse_order(const char *s)
 {
@@ -69,7 +73,6 @@ static int cf_check parse_order(const char *s)
 
     return 0;
 }
-custom_runtime_only_param("lu-fault", parse_order, init_text);
 
 static bool take(unsigned int which)
 {
@@ -89,7 +92,7 @@ bool lu_fault_alloc(void)
 
 int lu_fault_frozen(void)
 {
-    return take(FREEZE) ? lu_error(-ECANCELED, NULL, "fault: after the freeze")
+    return take(FREEZE) ? lu_error(-EIO, NULL, "fault: after the freeze")
                         : 0;
 }
 
@@ -101,7 +104,7 @@ int lu_fault_sealed(struct lu_stream *s)
     int rc;
 
     if ( take(JUMP) )
-        return lu_error(-ECANCELED, NULL, "fault: before the jump");
+        return lu_error(-EIO, NULL, "fault: before the jump");
 
     if ( !take(RECORD) )
         return 0;
