@@ -276,6 +276,8 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
         goto unmask;
 
     local_irq_save(flags);
+    /* Nobody else runs, so locks that are not IRQ safe may be taken now. */
+    spin_debug_disable();
     lu_time_sample();
     lu_progress.parked_tsc = rdtsc();
 
@@ -295,6 +297,7 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
     lu_arch_jump(image, mem.mfns, mem.nr, s.pos);
 
  unpark:
+    spin_debug_enable();
     local_irq_restore(flags);
     lu_unpark_cpus();
  unmask:

@@ -4,7 +4,9 @@
  *
  * A parked CPU has its FPU saved (its domains were paused and synced), HVM
  * switched off, its clock sampled, and spins with IRQs off on a word that the
- * abort path can release.  At the jump all CPUs but ours get an INIT: what they
+ * abort path can release.  It is parked by a tasklet, not by an IPI: its idle
+ * vCPU holds no lock there, which an interrupted scrub of the heap, for one,
+ * would, and saving takes locks.  At the jump all CPUs but ours get an INIT: what they
  * spin in, and the tables they spin on, may then be overwritten.  INIT also
  * takes offline CPUs out of an MWAIT on memory that is about to change.
  *
@@ -17,6 +19,7 @@
 #include <xen/mm.h>
 #include <xen/elfstructs.h>
 #include <xen/smp.h>
+#include <xen/tasklet.h>
 #include <xen/xxhash.h>
 
 #include <asm/apic.h>
@@ -29,8 +32,13 @@
 static atomic_t parked;
 static bool hold;
 
+static DEFINE_PER_CPU(struct tasklet, park_tasklet);
+
 static void cf_check park_cpu(void *unused)
 {
+    unsigned long flags;
+
+    local_irq_save(flags);
     hvm_cpu_down();
     lu_time_sample();
 
@@ -41,15 +49,25 @@ static void cf_check park_cpu(void *unused)
     if ( hvm_cpu_up() )
         BUG();
     atomic_dec(&parked);
+    local_irq_restore(flags);
 }
 
 int lu_park_cpus(void)
 {
-    unsigned int want = num_online_cpus() - 1;
+    unsigned int cpu, want = num_online_cpus() - 1;
     s_time_t end = NOW() + SECONDS(1);
 
     hold = true;
-    smp_call_function(park_cpu, NULL, 0);
+    for_each_online_cpu ( cpu )
+    {
+        struct tasklet *t = &per_cpu(park_tasklet, cpu);
+
+        if ( cpu == smp_processor_id() )
+            continue;
+        if ( !t->func )
+            tasklet_init(t, park_cpu, NULL);
+        tasklet_schedule_on_cpu(t, cpu);
+    }
 
     while ( atomic_read(&parked) != want )
     {
