@@ -60,21 +60,19 @@ static inline void lu_evtchn_touched(void) {}
 
 /*
  * PV page tables.  While lu_restoring, what is validated is a table that the old
- * Xen has validated before: entries go to lu_pv_get_l1e(), nothing is preempted,
+ * Xen has validated before: L1 tables go to lu_pv_promote_l1(), nothing is preempted,
  * IOMMU tables are left alone.  lu_preempt_check() also works on the idle vCPU,
  * which tears tables down before and validates them after the jump.
  */
 extern bool lu_restoring;
-int lu_pv_get_l1e(uint64_t *pte, struct domain *d);
-#define lu_pv_l1e(pte, d, call) \
-    (unlikely(lu_restoring) ? lu_pv_get_l1e(pte, d) : (call))
+int lu_pv_promote_l1(struct page_info *page);
 #define lu_preempt_check() (!lu_restoring && general_preempt_check())
 
 #else /* !CONFIG_LIVE_UPDATE */
 
 #define lu_booting false
 #define lu_restoring false
-#define lu_pv_l1e(pte, d, call) (call)
+static inline int lu_pv_promote_l1(struct page_info *page) { return 0; }
 static inline bool lu_zone_mfn(unsigned long mfn) { return false; }
 static inline bool lu_kexec_xen(xen_kexec_range_t *range) { return false; }
 

@@ -344,6 +344,17 @@ void __init lu_boot_parse(const struct e820map *map)
                         pfn_to_paddr(boot_room.range[i].e));
 }
 
+/* Multiples of 2 MiB: words, where memset() takes bytes unless they are fast. */
+void *__init lu_clear_frametable(void *start, int c, size_t len)
+{
+    unsigned long *p = start, n = len / sizeof(*p);
+
+    ASSERT(!c && !(len % sizeof(*p)));
+    asm volatile ( "rep stosq" : "+D" (p), "+c" (n) : "a" (0UL) : "memory" );
+
+    return start;
+}
+
 /* After end_boot_allocator(): the free ranges the boot allocator did not get. */
 void __init lu_boot_heap(const struct e820map *map)
 {
@@ -360,13 +371,16 @@ void __init lu_init_domheap_pages(paddr_t ps, paddr_t pe)
 
 /*
  * After the guests run: stream and MFN array are memory like any other.  The
- * extents of kind INTERNAL name them; nothing reads the stream afterwards.
+ * extents of kind INTERNAL name them; nothing reads the stream afterwards.  They
+ * hold every domain's registers, and a running Xen takes what it is given for
+ * clean: hence the scrubbing.
  */
 void lu_boot_drop_stream(void)
 {
     struct lu_memory_rec mem;
     struct lu_rec rec;
     const struct lu_stream s = boot_stream;
+    unsigned long j;
     unsigned int i, nr = 0;
     struct lu_range_rec *list;
 
@@ -400,8 +414,12 @@ void lu_boot_drop_stream(void)
     memset(&boot_stream, 0, sizeof(boot_stream));
 
     for ( i = 0; i < nr; i++ )
+    {
+        for ( j = 0; j < list[i].count; j++ )
+            scrub_one_page(mfn_to_page(_mfn(list[i].mfn + j)));
         init_domheap_pages(pfn_to_paddr(list[i].mfn),
                            pfn_to_paddr(list[i].mfn + list[i].count));
+    }
     xfree(list);
 }
 

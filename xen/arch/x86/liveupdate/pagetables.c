@@ -12,7 +12,7 @@
  * sums after all of that.
  *
  * Validation does for a kept table what it does for a new one, but for L1
- * entries (lu_pv_get_l1e()), which the old Xen has let through already: an entry
+ * entries (get_l1e()), which the old Xen has let through already: an entry
  * may map a page of another domain, by grant or by privilege, and holds the
  * references for it; a right to MMIO may have been withdrawn since.
  *
@@ -251,10 +251,40 @@ static int get_mmio(l1_pgentry_t l1e, struct domain *d)
 }
 
 /*
+ * Nearly every entry maps a page of the domain's own, plain or writable.  Nobody
+ * else has these pages before the guests run, so counting needs no atomics, and
+ * no TLB can hold an older use: what _get_page_type() guards against.
+ */
+static bool get_own_page(struct page_info *page, const struct domain *d,
+                         bool write)
+{
+    const unsigned long count = page->count_info;
+    unsigned long type = page->u.inuse.type_info;
+
+    if ( page_get_owner(page) != d || !(count & PGC_allocated) ||
+         ((count + 1) & PGC_count_mask) <= 1 )
+        return false;
+
+    if ( write )
+    {
+        if ( !type )
+            type = PGT_writable_page | PGT_validated;
+        else if ( (type & ~PGT_count_mask) !=
+                  (PGT_writable_page | PGT_validated) ||
+                  !((type + 1) & PGT_count_mask) )
+            return false;
+        page->u.inuse.type_info = type + 1;
+    }
+    page->count_info = count + 1;
+
+    return true;
+}
+
+/*
  * get_page_from_l1e() for an entry of a kept L1 table of d: the references are
  * those that put_page_from_l1e() will drop.  Same return values.
  */
-int lu_pv_get_l1e(uint64_t *pte, struct domain *d)
+static int get_l1e(uint64_t *pte, struct domain *d)
 {
     const uint32_t allowed = PAGE_CACHE_ATTRS | _PAGE_GNTTAB;
     l1_pgentry_t l1e = { .l1 = *pte };
@@ -326,6 +356,52 @@ int lu_pv_get_l1e(uint64_t *pte, struct domain *d)
         set_bit(_PGT_non_coherent, &page->u.inuse.type_info);
 
     return 0;
+}
+
+/*
+ * In place of promote_l1_table(): most of a host's L1 entries are not present,
+ * and what the rest maps was let through before.  Neighbours lie close to each
+ * other, so that mfn_valid() has to be asked once per group of them only.
+ */
+int lu_pv_promote_l1(struct page_info *page)
+{
+    struct domain *d = page_get_owner(page);
+    /* Other bits than these need no thought, besides the frame. */
+    const uint64_t odd_bits = put_pte_flags(L1_DISALLOW_MASK |
+                                            PAGE_CACHE_ATTRS) | GRANT_BIT;
+    uint64_t *pte = __map_domain_page(page);
+    unsigned long group = ~0UL;
+    unsigned int i;
+    int rc = 0;
+
+    BUILD_BUG_ON(PDX_GROUP_COUNT % L1_PAGETABLE_ENTRIES);
+
+    for ( i = 0; i < L1_PAGETABLE_ENTRIES; i++ )
+    {
+        const unsigned long mfn = (pte[i] & PADDR_MASK) >> PAGE_SHIFT;
+
+        if ( !(pte[i] & _PAGE_PRESENT) )
+            continue;
+
+        if ( !(pte[i] & odd_bits) )
+        {
+            if ( mfn / L1_PAGETABLE_ENTRIES != group && mfn_valid(_mfn(mfn)) )
+                group = mfn / L1_PAGETABLE_ENTRIES;
+            if ( mfn / L1_PAGETABLE_ENTRIES == group &&
+                 get_own_page(mfn_to_page(_mfn(mfn)), d, pte[i] & _PAGE_RW) )
+                continue;
+        }
+
+        rc = get_l1e(&pte[i], d);
+        if ( rc < 0 )
+            break;
+        /* What get_page_from_l1e() wants changed, of MMIO only. */
+        pte[i] ^= put_pte_flags(rc);
+    }
+
+    unmap_domain_page(pte);
+
+    return min(rc, 0);
 }
 
 /*

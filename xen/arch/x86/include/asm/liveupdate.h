@@ -58,6 +58,7 @@ void lu_boot_memory(void);
 void lu_init_boot_pages(paddr_t ps, paddr_t pe);
 void lu_boot_parse(const struct e820map *map);
 void lu_boot_heap(const struct e820map *map);
+void *lu_clear_frametable(void *start, int c, size_t len);
 void lu_init_domheap_pages(paddr_t ps, paddr_t pe);
 struct page_info *lu_m2p_alloc(unsigned long idx, unsigned int order,
                                unsigned int memflags);
@@ -87,6 +88,7 @@ static inline void lu_boot_memory(void) {}
 static inline void lu_boot_parse(const struct e820map *map) {}
 static inline void lu_boot_heap(const struct e820map *map) {}
 #define lu_init_domheap_pages init_domheap_pages
+#define lu_clear_frametable memset
 #define lu_m2p_alloc(idx, order, memflags) \
     alloc_domheap_pages(NULL, order, memflags)
 #define lu_m2p_fill memset
