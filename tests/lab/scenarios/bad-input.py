@@ -18,7 +18,7 @@ from lablib.update import Updates, execute, install, load, reasons
 NOTE = struct.pack("<QQ", 0x556576694c6e6558, 0x7061436574616470)
 TAIL = struct.pack("<Q", 0x446e456574616450)
 # Offsets in the note, from docs/specs/live-update-stream.md.
-VERSION, SIZE, NR_CPUS, NR_ENTRIES, ENTRIES = 16, 20, 36, 44, 80
+VERSION, SIZE, NR_CPUS, NR_ENTRIES, ENTRIES = 16, 20, 36, 44, 88
 
 PARTS = "load,none,nonsense,crashkernel,guest"
 
