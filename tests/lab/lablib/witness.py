@@ -79,7 +79,7 @@ class Witnesses:
         """Waits until each witness has done work since the sample `before`.
 
         Returns ({tag: what is wrong}, last sample): empty when all go on.
-        `limit` is in wall seconds, stretched for icount.
+        `limit` is in wall seconds, stretched by host.slow.
         """
         end = time.monotonic() + limit * self.host.slow
         while True:

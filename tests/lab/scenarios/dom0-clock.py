@@ -8,6 +8,8 @@ which dom0 uses first its own TSC, then Xen's clock (DOM0_SOURCES, default tsc,x
 from lablib.place import LabError
 from lablib.update import sequence
 
+# No emulated CPU has an invariant TSC, so Linux would not take it by itself.
+TRUST = "tsc=reliable"
 CLOCKS = "/sys/devices/system/clocksource/clocksource0"
 
 
@@ -28,4 +30,5 @@ def run(lab):
 
             sequence(lab, [("heartbeat", "{tsc}"), ("timers", ""),
                            ("clock", f"-d {duty}")],
-                     setup=setup, append=f"clocksource={source}")
+                     setup=setup, append=f"clocksource={source}",
+                     dom0_args=TRUST if dom0_source == "tsc" else "")

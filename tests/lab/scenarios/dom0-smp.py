@@ -13,7 +13,7 @@ def run(lab):
     vcpus = lab.param("VCPUS", 2)
     if vcpus > 2 and lab.accel == "icount":
         raise LabError("more than 2 CPUs want ACCEL=mt")
-    duty = 40 if lab.accel == "mt" else 10
+    duty = 40 // vcpus if lab.accel == "mt" else 10
     sequence(lab, [("heartbeat", "{tsc}"), ("fpu", f"-d {duty}"),
                    ("memory", f"-m 32 -d {duty}"), ("clock", f"-d {duty}"),
                    ("timers", ""), ("churn", f"-n 64 -d {duty}")],
