@@ -114,8 +114,9 @@ static bool domain_sane(const struct lu_domain_rec *r)
     return r->nr_vcpus && r->nr_vcpus <= r->max_vcpus &&
            r->id.domid < DOMID_FIRST_RESERVED &&
            mfn_valid(_mfn(r->shared_info_mfn)) &&
-           !(r->shared_info_mfn >> (32 - PAGE_SHIFT)) &&
-           r->max_pages <= UINT_MAX && r->controller_pause_count <= INT_MAX &&
+           !(r->shared_info_mfn >> (32 - PAGE_SHIFT)) && !r->reserved &&
+           r->max_pages <= UINT_MAX && r->tot_pages <= UINT_MAX &&
+           r->controller_pause_count <= INT_MAX &&
            r->max_evtchn_port <= INT_MAX && r->time_offset_set <= 1 &&
            !(r->dom_flags & ~(LU_DOM_F_PRIVILEGED | LU_DOM_F_CREATED |
                               LU_DOM_F_SHUTTING | LU_DOM_F_SHUT_DOWN |
@@ -127,6 +128,7 @@ static int cf_check restore_domain(const struct lu_stream *s,
 {
     struct lu_domain_rec r;
     struct xen_domctl_createdomain config = { };
+    const struct page_info *pg;
     unsigned int i;
     int rc = lu_rec_read(s, rec, 0, &r, sizeof(r));
 
@@ -137,6 +139,13 @@ static int cf_check restore_domain(const struct lu_stream *s,
     if ( !domain_sane(&r) )
         return lu_error(-EBADMSG, NULL, "DOMAIN: d%u: fields out of range",
                         r.id.domid);
+
+    /* In use, by nobody: what the frame table says of pages kept out. */
+    pg = mfn_to_page(_mfn(r.shared_info_mfn));
+    if ( pg->count_info || page_get_owner(pg) )
+        return lu_error(-EBUSY, NULL,
+                        "DOMAIN: d%u: shared_info page %#lx is taken: count_info %#lx",
+                        r.id.domid, r.shared_info_mfn, pg->count_info);
 
     config.flags = r.flags;
     memcpy(config.handle, r.handle, sizeof(config.handle));
@@ -160,7 +169,11 @@ static int cf_check restore_domain(const struct lu_stream *s,
     d->nr_pirqs = r.nr_pirqs;
     /* Seen by every L4 page (RO_MPT slot), so before page types. */
     d->vm_assist = r.vm_assist;
-    d->max_pages = r.max_pages;
+    /*
+     * A domain may own more than it may get now, while it balloons down: until
+     * its pages are back the limit is what it owned (lu_resume_domain()).
+     */
+    d->max_pages = max(r.max_pages, r.tot_pages);
     d->time_offset.seconds = r.time_offset;
     d->time_offset.set = r.time_offset_set;
     d->is_console = r.dom_flags & LU_DOM_F_CONSOLE;
@@ -314,6 +327,9 @@ static int cf_check restore_caps(const struct lu_stream *s,
 
     if ( rc )
         return rc;
+    if ( !d )
+        return lu_error(-ESRCH, NULL, "CAPS: d%u has no DOMAIN record before it",
+                        rec->id.domid);
     if ( r.reserved ||
          !lu_array_fits(rec, sizeof(r), sizeof(struct lu_cap_range_rec),
                         (uint64_t)r.nr_iomem + r.nr_ioport + r.nr_irq) )
@@ -346,6 +362,11 @@ const struct lu_kind lu_kind_caps = {
 
 void lu_resume_domain(struct domain *d)
 {
+    struct lu_domain_rec r;
+
+    if ( !lu_boot_record(LU_REC_DOMAIN, d->domain_id, NULL, &r, sizeof(r)) )
+        d->max_pages = r.max_pages;
+
     lu_evtchn_resume(d);
     domain_unpause(d);
 }
