@@ -71,7 +71,13 @@ static int lu_kexec_exec(void)
 
 static int cf_check check_kexec(const struct domain *d)
 {
-    int pos = !!test_bit(KEXEC_FLAG_CRASH_POS, &kexec_flags);
+    int pos = !!test_bit(KEXEC_FLAG_DEFAULT_POS, &kexec_flags);
+
+    if ( test_bit(KEXEC_IMAGE_DEFAULT_BASE + pos, &kexec_flags) )
+        return lu_blocker(-EBUSY, NULL,
+                          "kexec-image: an image loaded for kexec -e; unload it, and load it again afterwards");
+
+    pos = !!test_bit(KEXEC_FLAG_CRASH_POS, &kexec_flags);
 
     if ( test_bit(KEXEC_IMAGE_CRASH_BASE + pos, &kexec_flags) )
         return lu_blocker(-EBUSY, NULL,
