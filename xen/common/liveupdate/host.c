@@ -11,6 +11,7 @@
  * compared, so restore refuses (and the caller panics) if they differ.
  */
 #include <xen/cpumask.h>
+#include <xen/efi.h>
 #include <xen/liveupdate.h>
 #include <xen/mm.h>
 #include <xen/version.h>
@@ -49,6 +50,15 @@ static void fill_host(const struct lu_kind *k, struct lu_host_rec *r)
     strlcpy(r->extraversion, xen_extra_version(), sizeof(r->extraversion));
 }
 
+/* kexec-tools tells the next Xen nothing of EFI, so that it would find no ACPI. */
+static int cf_check check_host(const struct domain *d)
+{
+    if ( efi_enabled(EFI_BOOT) )
+        return lu_blocker(-EOPNOTSUPP, NULL, "efi: Xen was booted by EFI firmware");
+
+    return 0;
+}
+
 static int cf_check save_host(struct lu_stream *s, struct domain *d)
 {
     struct lu_host_rec r;
@@ -85,6 +95,7 @@ const struct lu_kind lu_kind_host = {
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_HOST,
+    .check = check_host,
     .save = save_host,
     .restore = restore_host,
 };
