@@ -268,7 +268,7 @@ static bool parse_mbi(const void *p, uint64_t room, const char **cmdline,
  */
 static const char *const free_options[] = {
     "liveupdate", "no-real-mode", "placeholder",
-    "console", "com1", "com2", "sync_console", "console_timestamps",
+    "console", "sync_console", "console_timestamps",
     "console_to_ring", "conring_size", "loglvl", "guest_loglvl", "noreboot",
     "reboot", "async-show-all", "debugtrace", "tbuf_size", "tevt_mask",
     "dom0_mem", "dom0_max_vcpus", "dom0_nodes", "dom0-verbose",
