@@ -29,6 +29,7 @@
 #include <xen/sched.h>
 #include <xen/softirq.h>
 #include <xen/sort.h>
+#include <xen/tasklet.h>
 #include <xen/watchdog.h>
 
 #include "internal.h"
@@ -216,6 +217,28 @@ static int normalise_domains(void)
 }
 
 /*
+ * Another vCPU's hypercall may go on in a tasklet of some CPU.  Its vCPU would
+ * find success in the new Xen, whatever was left to do.
+ */
+static int check_continuations(const struct vcpu *caller)
+{
+    const struct domain *d;
+    const struct vcpu *v;
+    int rc = 0;
+
+    for_each_domain ( d )
+        for_each_vcpu ( d, v )
+            if ( v != caller &&
+                 (tasklet_is_scheduled(&v->continue_hypercall_tasklet) ||
+                  v->continue_hypercall_tasklet.is_running) )
+                rc = lu_blocker(-EAGAIN, d,
+                                "continuation: v%d waits for a hypercall that another CPU finishes",
+                                v->vcpu_id);
+
+    return rc;
+}
+
+/*
  * Some state may have grown between the dry save and the freeze: a little slack
  * is cheap, and running out of it only means trying again.
  */
@@ -266,7 +289,8 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
     rcu_barrier();
     process_pending_softirqs();
 
-    rc = normalise_domains() ?: check_all() ?: lu_fault_frozen();
+    rc = normalise_domains() ?: check_continuations(caller) ?: check_all() ?:
+         lu_fault_frozen();
     if ( rc )
         goto thaw;
 
