@@ -113,7 +113,7 @@ class Updates:
         lab.check(banners == 1, f"{name}: one new Xen started",
                   f"{banners} banners in the log")
         want = build_id(self.images[which])
-        runs = host.must("cat /sys/hypervisor/properties/buildid").strip()
+        runs = host.must("xl info build_id").strip()
         lab.check(runs == want, f"{name}: the loaded Xen runs",
                   f"build id {runs}, want {want}")
         lab.check(self._identity() == self.identity,
