@@ -153,9 +153,7 @@ class Body:
             return self._control(parent, pos, word, after, unbraced)
         if word == 'else':
             # Its 'if' is in another branch of an #if.
-            node = Node('if', pos, parent, unbraced)
-            node.end = self._sub(node, after)
-            return node.end
+            raise Unreadable(pos)
         if word == 'do':
             node = Node('do', pos, parent, unbraced)
             end = self._skip(self._sub(node, after))

@@ -156,6 +156,16 @@ class Counts(GraftCase):
             ''')
         self.fails("graft 'a': function fuel_left found 0 times")
 
+    def test_a_macro_without_semicolon_is_no_prototype(self):
+        self.file('xen/common/macro.c', 'int a;\nDECLARE_TOY(a)\n')
+        self.graft('''\
+            graft a (t)
+              in file, after decl DECLARE_TOY
+            | x;
+            ''', 'xen/common/macro.c')
+        self.fails("graft 'a': 'decl DECLARE_TOY' in file xen/common/macro.c "
+                   'matches 0 times')
+
     def test_a_function_is_no_prototype(self):
         self.graft('''\
             graft a (t)
@@ -279,6 +289,34 @@ class Code(GraftCase):
             ''', 'xen/arch/cond.S')
         self.fails("graft 'a': cond.S:4 is inside an #if that does not cover "
                    'all of f')
+
+    def test_if_rule_tells_the_branches_apart(self):
+        self.file('xen/arch/cond.S', '#ifdef A\nf:\n        nop\n#else\n'
+                  '        hlt\n#endif\n')
+        self.graft('''\
+            graft a (t)
+              in asm f, before insn hlt
+            | nop
+            ''', 'xen/arch/cond.S')
+        self.fails("graft 'a': cond.S:5 is inside an #if that does not cover "
+                   'all of f')
+
+    def test_else_without_its_if(self):
+        self.file('xen/common/torn.c', '''\
+void f(void)
+{
+    a();
+    else
+        b();
+}
+''')
+        self.graft('''\
+            graft a (t)
+              in function f, before call b
+            | x();
+            ''', 'xen/common/torn.c')
+        self.fails("torn.c.graft:1: graft 'a': cannot follow the statements "
+                   'of function f at torn.c:4; cpp branches?')
 
     def test_if_rule_is_not_for_file_scope(self):
         self.graft('''\

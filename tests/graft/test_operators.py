@@ -101,6 +101,21 @@ class Statements(GraftCase):
             | nearly_done();
             ''', (' out:\n', '    nearly_done();\n out:\n    done();\n'))
 
+    def test_call_below_a_label_made_by_a_macro(self):
+        self.file('xen/common/steps.c', '''\
+void f(void)
+{
+    STEP(one):
+        go();
+}
+''')
+        self.becomes('''\
+            graft a (t)
+              in function f, before call go
+            | lu();
+            ''', ('        go();\n', '        lu();\n        go();\n'),
+            target='xen/common/steps.c')
+
 
 class Replacing(GraftCase):
     def test_call_realigns_the_lines_of_its_arguments(self):
