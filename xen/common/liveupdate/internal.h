@@ -72,7 +72,7 @@ struct lu_kind {
 
 extern const struct lu_kind lu_kind_host, lu_kind_cpus, lu_kind_memory,
                             lu_kind_m2p, lu_kind_domain, lu_kind_caps,
-                            lu_kind_kexec;
+                            lu_kind_kexec, lu_kind_livepatch;
 extern const struct lu_kind lu_kind_time, lu_kind_tsc, lu_kind_sched_global,
                             lu_kind_sched, lu_kind_affinity,
                             lu_kind_vcpu_timer, lu_kind_watchdog;

@@ -16,6 +16,9 @@ const struct lu_kind *const lu_kinds[] = {
     &lu_kind_time,
     &lu_kind_sched_global,
     &lu_kind_kexec,
+#ifdef CONFIG_LIVEPATCH
+    &lu_kind_livepatch,
+#endif
     &lu_kind_grant_limits,
     /* Devices are looked at through MMCFG, and GSIs and devices before PIRQs. */
     &lu_kind_mmcfg,
