@@ -170,6 +170,8 @@ void noreturn lu_arch_jump(struct kexec_image *image, const uint64_t *mfns,
 {
     write_stub(image);
     write_crumb(mfns, nr, bytes);
+    /* The next Xen has nobody to take an NMI until its IDT is set up. */
+    disable_lapic_nmi_watchdog();
     init_other_cpus();
     hvm_cpu_down();
     machine_kexec(image);
