@@ -6,9 +6,9 @@
  * switched off, its clock sampled, and spins with IRQs off on a word that the
  * abort path can release.  It is parked by a tasklet, not by an IPI: its idle
  * vCPU holds no lock there, which an interrupted scrub of the heap, for one,
- * would, and saving takes locks.  At the jump all CPUs but ours get an INIT: what they
- * spin in, and the tables they spin on, may then be overwritten.  INIT also
- * takes offline CPUs out of an MWAIT on memory that is about to change.
+ * would, and saving takes locks.  At the jump all CPUs but ours get an INIT:
+ * what they spin in, and the tables they spin on, may then be overwritten.  INIT
+ * also takes offline CPUs out of an MWAIT on memory that is about to change.
  *
  * What can fail: a CPU that does not arrive within a second of spinning: the
  * others are released and the update is refused.
