@@ -123,7 +123,7 @@ class Agent:
         end = time.monotonic() + limit
         acked, pieces = False, []
         self._post(number, raw)
-        asked = time.monotonic()
+        asked, patience = time.monotonic(), ACK_WAIT
         while time.monotonic() < end:
             for word, n, rest in self._messages(1):
                 if n != number:
@@ -141,7 +141,9 @@ class Agent:
                         return done
                     pieces = []
                     self._run_line(number, raw)
-            if not acked and time.monotonic() - asked > ACK_WAIT:
+            if not acked and time.monotonic() - asked > patience:
+                # A slow machine must not be buried in repetitions.
+                patience *= 2
                 self._post(number, raw)
                 asked = time.monotonic()
         what = "has not finished" if acked else "was not taken"

@@ -13,7 +13,8 @@ def run(lab):
     vcpus = lab.param("VCPUS", 2)
     if vcpus > 2 and lab.accel == "icount":
         raise LabError("more than 2 CPUs want ACCEL=mt")
-    duty = 40 // vcpus if lab.accel == "mt" else 10
+    # The machine that emulates may have fewer CPUs than the one emulated.
+    duty = lab.param("DUTY", 16 // vcpus if lab.accel == "mt" else 10)
     sequence(lab, [("heartbeat", "{tsc}"), ("fpu", f"-d {duty}"),
                    ("memory", f"-m 32 -d {duty}"), ("clock", f"-d {duty}"),
                    ("timers", ""), ("churn", f"-n 64 -d {duty}")],
