@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reads docs/designs/live-update.md and what it must agree with in the code.
+
+Of the document: the table with the columns Blocker, Errno, Meaning, What to do
+(the first cell is the message as the code has it, in backticks) and the list of
+free options, the first table with the columns Option, Why.
+
+Of the code below xen/: each message of lu_blocker() and of the BLOCK() macros
+around it, with its errno where the call names one, and free_options[] of
+image.c. A message that a call has from elsewhere ("%s") is looked for where the
+call's function takes it from: `why = "..."` and the strings that lu_msi_blocker()
+returns.
+"""
+
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DESIGN = ROOT / 'docs/designs/live-update.md'
+CODE = ['xen/common/liveupdate', 'xen/arch/x86/liveupdate']
+
+# The macro that check functions wrap around lu_blocker().
+CALL = re.compile(r'\b(lu_blocker|BLOCK)\(')
+STRING = r'"((?:[^"\\]|\\.)*)"'
+
+
+class DesignError(Exception):
+    """Something in the code or the document that cannot be read."""
+
+
+def argument_list(text, start):
+    """The top-level arguments of a call whose '(' is before start."""
+    out, depth, quoted, current, i = [], 0, False, '', start
+    while True:
+        c = text[i]
+        if quoted:
+            quoted = c != '"' or text[i - 1] == '\\'
+        elif c == '"':
+            quoted = True
+        elif c == '(':
+            depth += 1
+        elif c == ')' and depth:
+            depth -= 1
+        elif c in ',)' and not depth:
+            out.append(current.strip())
+            if c == ')':
+                return out
+            current, i = '', i + 1
+            continue
+        current, i = current + c, i + 1
+
+
+def strings(expression):
+    """A C string made of literals and PRI macros, as a format; or None."""
+    if not expression.startswith('"'):
+        return None
+    expression = re.sub(r'PRI_mfn', '"lx"', re.sub(r'PRI([diux])\d+', r'"l\1"', expression))
+    return ''.join(re.findall(STRING, expression))
+
+
+def errno(expression):
+    found = re.fullmatch(r'-(E[A-Z]+)', expression)
+    return found[1] if found else None
+
+
+def blockers():
+    """message -> errno (None: the code decides while it runs), of all calls."""
+    out = {}
+
+    def add(where, message, code):
+        if out.setdefault(message, code) != code:
+            raise DesignError(f'{where}: {message!r} with two errnos')
+
+    for path in sorted(p for d in CODE for p in (ROOT / d).glob('*.c')):
+        text = path.read_text()
+        for call in CALL.finditer(text):
+            line = text[text.rfind('\n', 0, call.start()) + 1:call.start()]
+            where = f'{path.name}:{text.count(chr(10), 0, call.start()) + 1}'
+            if line.startswith(('#define', 'int ')) or line.lstrip().startswith('*'):
+                continue
+            args = argument_list(text, call.end())
+            # lu_blocker(rc, domain, format, ...); BLOCK(condition, rc, format, ...)
+            code, message = (args[0], args[2]) if call[1] == 'lu_blocker' \
+                else (args[1], args[2])
+            if message == '__VA_ARGS__':
+                continue
+            message = strings(message)
+            if message is None:
+                raise DesignError(f'{where}: a message that is no string')
+            if message.endswith(': %s'):
+                for why, given in reasons(path):
+                    add(where, message[:-2] + why, given)
+            else:
+                add(where, message, errno(code))
+
+    return out
+
+
+def reasons(path):
+    """(reason, errno) of what a file fills into its message's "%s"."""
+    text = path.read_text()
+    out = re.findall(rf'why = {STRING};\s*rc = -(E[A-Z]+);', text)
+    if len(out) != len(re.findall(r'why = "', text)):
+        raise DesignError(f'{path.name}: a reason without an errno')
+    out = [(why, code) for why, code in out]
+    for other in sorted((ROOT / 'xen/arch/x86/liveupdate').glob('msi.c')):
+        body = re.search(r'^const char \*lu_msi_blocker\(.*?^}', other.read_text(),
+                         re.S | re.M)
+        # The errno set first holds until a case sets its own, and after the switch.
+        first = code = re.search(r'\*rc = -(E[A-Z]+)', body[0])[1]
+        for line in body[0].splitlines():
+            if 'case ' in line or line == '    }':
+                code = first
+            word = re.search(r'\*rc = -(E[A-Z]+)', line)
+            why = re.search(rf'return {STRING}', line)
+            code = word[1] if word else code
+            if why:
+                out.append((why[1], code))
+    return out
+
+
+def free_options():
+    text = (ROOT / 'xen/common/liveupdate/image.c').read_text()
+    body = re.search(r'free_options\[\] = \{(.*?)\};', text, re.S)
+    return re.findall(STRING, body[1])
+
+
+def tables(text):
+    """[(columns, [row])] of a document in Markdown."""
+    out, rows = [], None
+    for line in text.splitlines():
+        if not line.startswith('|'):
+            rows = None
+            continue
+        cells = [c.strip() for c in re.split(r'(?<!\\)\|', line.strip('|'))]
+        if rows is None:
+            rows = []
+            out.append((cells, rows))
+        elif not set(cells[0]) <= set('-: '):
+            rows.append(cells)
+    return out
+
+
+def documented():
+    """({message: errno}, [free option]) of the design document."""
+    listed, free = {}, None
+    for columns, rows in tables(DESIGN.read_text()):
+        if columns[:2] == ['Blocker', 'Errno']:
+            for row in rows:
+                if len(row) != 4 or not all(row):
+                    raise DesignError(f'{DESIGN.name}: {row[0]}: 4 cells wanted')
+                message = row[0].strip('`')
+                if message in listed:
+                    raise DesignError(f'{DESIGN.name}: {message} twice')
+                listed[message] = row[1]
+        elif columns == ['Option', 'Why'] and free is None:
+            free = [name for row in rows for name in re.findall(r'`([^`]+)`', row[0])]
+    return listed, free
