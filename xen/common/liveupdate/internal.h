@@ -98,9 +98,9 @@ static inline struct lu_id_rec lu_id(const struct lu_kind *k,
 }
 
 /*
- * Report a blocker: logs it, and keeps it for the status operation.  `rc` says
- * whether trying again may help (-EBUSY, -EAGAIN) or not (-EOPNOTSUPP).
- * Returns rc so that a check can keep the first one.
+ * Report a blocker: logs it.  `rc` says whether trying again may help (-EBUSY,
+ * -EAGAIN) or not (-EOPNOTSUPP).  Returns rc so that a check can keep the first
+ * one.  docs/designs/live-update.md lists every message.
  */
 int lu_blocker(int rc, const struct domain *d, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What live update says: blockers, errors, and the one line that sums it up.
+ * What live update says: blockers and errors.
  *
- * Blockers are logged and counted; the count of one scan decides whether an
- * update is refused.  Errors carry the domain and the errno in one format, so
- * that the log can be searched:  live-update: dN: what (-errno).
+ * Both carry the domain and the errno in one format, so that the log can be
+ * searched:  live-update: dN: what (-errno).
  */
 #include <xen/lib.h>
 #include <xen/version.h>
