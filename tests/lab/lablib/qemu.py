@@ -10,7 +10,8 @@ was found):
           unpacked into the cache with libraries of its own.
 
 Happy path: choose(accel) returns a Qemu whose argv(...) is the emulator with
-the flags that belong to it.  LAB_QEMU=<program> overrides the choice.
+the flags that belong to it.  LAB_QEMU=<program> overrides the choice, LAB_QEMU=10
+takes the backported one for icount too.
 
 What can fail: the machine has no qemu-system-x86_64 (named, with the package),
 or the backports cannot be fetched.
@@ -136,7 +137,7 @@ def choose(accel):
     if accel not in ACCELS:
         raise LabError(f"ACCEL={accel}: want one of {', '.join(ACCELS)}")
     program, env, data = os.environ.get("LAB_QEMU"), {}, []
-    if not program and accel == "mt":
+    if program == "10" or (not program and accel == "mt"):
         program, env, data = _backported()
     if not program:
         program = shutil.which("qemu-system-x86_64")
