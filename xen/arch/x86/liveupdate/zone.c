@@ -226,11 +226,19 @@ bool lu_keeps_init(void)
     return lu_zone.start && lu_zone.slot != LU_SLOT_NONE;
 }
 
-/* KEXEC_RANGE_MA_LIVEUPDATE; -ENODEV without a zone. */
+/*
+ * KEXEC_RANGE_MA_LIVEUPDATE; -ENODEV without a zone.  That is where kexec-tools
+ * give up, without a word on the reason.
+ */
 int lu_kexec_region(xen_kexec_range_t *range)
 {
     if ( !lu_zone.start )
+    {
+        printk(XENLOG_G_WARNING
+               "live-update: no memory was set aside: boot Xen with liveupdate=<size> (%d)\n",
+               -ENODEV);
         return -ENODEV;
+    }
 
     range->start = lu_zone.start;
     range->size = lu_zone.region_size;
