@@ -263,6 +263,8 @@ static void report_features(const struct domain *d, const struct cpu_policy *p,
     /* These two say what the FPU cannot do; every domain has the host's. */
     max_fs[FEATURESET_7b0] |= cpufeat_mask(X86_FEATURE_FDP_EXCP_ONLY) |
                               cpufeat_mask(X86_FEATURE_NO_FPU_SEL);
+    /* AMD shows some of leaf 1 again here; only a domain's own policy does. */
+    max_fs[FEATURESET_e1d] |= max_fs[FEATURESET_1d] & CPUID_COMMON_1D_FEATURES;
 
     for ( i = 0; i < ARRAY_SIZE(fs); i++ )
         if ( fs[i] & ~max_fs[i] )
