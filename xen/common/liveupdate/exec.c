@@ -294,8 +294,7 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
     if ( rc )
         goto thaw;
 
-    lu_irq_mask_guests();
-    rc = lu_park_cpus();
+    rc = lu_irq_mask_guests() ?: lu_park_cpus();
     if ( rc )
         goto unmask;
 
@@ -309,7 +308,7 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
     arch_hypercall_tasklet_result(caller, 0);
 
     lu_write_init(&s, stream_page, &mem, mem.nr * LU_STREAM_PAGE + 0ULL);
-    rc = save_all(&s);
+    rc = save_all(&s) ?: lu_room_check(&lu_room, lu_image_page_info_size());
     if ( !rc && !lu_evtchn_unchanged() )
         rc = lu_error(-EAGAIN, NULL,
                       "a port was made pending after its record was written");

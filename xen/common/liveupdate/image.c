@@ -272,7 +272,7 @@ static const char *const free_options[] = {
     "console_to_ring", "conring_size", "loglvl", "guest_loglvl", "noreboot",
     "reboot", "async-show-all", "debugtrace", "tbuf_size", "tevt_mask",
     "dom0_mem", "dom0_max_vcpus", "dom0_nodes", "dom0-verbose",
-    "apic_verbosity", "bootscrub", "scrub-domheap",
+    "apic_verbosity", "scrub-domheap",
 };
 
 static bool is_free(const char *tok, size_t len)

@@ -158,7 +158,7 @@ void lu_image_entry(paddr_t *entry, paddr_t *mbi);
 /* ... 0, or -EIO if it is not what was loaded. */
 int lu_image_verify(const struct kexec_image *image);
 
-/* pages.c: its dry save leaves here what the next Xen will find free. */
+/* pages.c: each save leaves here what the next Xen will find free. */
 #define LU_ROOM_RANGES 128
 struct lu_room {
     unsigned int nr;
@@ -200,8 +200,11 @@ void lu_unpark_cpus(void);
 /* IRQs off, CPUs parked, stream sealed: write the breadcrumb and go. */
 void noreturn lu_arch_jump(struct kexec_image *image, const uint64_t *mfns,
                            unsigned int nr, uint64_t bytes);
-/* irq.c: mask every domain's IRQ at its source, losing nothing; undo that. */
-void lu_irq_mask_guests(void);
+/*
+ * irq.c: mask every IRQ at its source, losing nothing; undo that.  -EBUSY if
+ * vectors keep coming, with everything masked all the same.
+ */
+int lu_irq_mask_guests(void);
 void lu_irq_unmask_guests(void);
 /* time.c: this CPU's (TSC, NOW()), IRQs off. */
 void lu_time_sample(void);

@@ -102,12 +102,12 @@ void lu_pages_done(void)
 
 /* ---- The scan ------------------------------------------------------------ */
 
-/* Filled by a dry save, where the memory map may still change a little. */
+/* Filled by every save; a dry one's may still change a little. */
 struct lu_room lu_room;
 
 struct scan {
     struct lu_stream *s;
-    struct lu_room *room;       /* NULL: nobody asks */
+    struct lu_room *room;
     unsigned long free_from;    /* mfn behind the last page that is taken */
     struct lu_extent_rec cur;   /* being grown; count 0: none */
     uint32_t nr;
@@ -127,7 +127,7 @@ static void flush(struct scan *sc)
 /* Pages that the next Xen will not have; ascending. */
 static void taken(struct scan *sc, unsigned long mfn, unsigned long count)
 {
-    if ( sc->room && mfn > sc->free_from )
+    if ( mfn > sc->free_from )
         lu_room_add(sc->room, sc->free_from, mfn);
     sc->free_from = mfn + count;
 }
@@ -254,7 +254,7 @@ static void scan_range(struct scan *sc, unsigned long s, unsigned long e,
 static int cf_check save_memory(struct lu_stream *s, struct domain *d)
 {
     struct lu_memory_rec r = { .id = lu_id(&lu_kind_memory, NULL, 0) };
-    struct scan sc = { .s = s, .room = s->page ? NULL : &lu_room };
+    struct scan sc = { .s = s, .room = &lu_room };
     unsigned int i, next = 0;
     int rc = lu_rec_begin(s, LU_REC_MEMORY) ?: lu_rec_put(s, &r, sizeof(r));
 
@@ -275,8 +275,7 @@ static int cf_check save_memory(struct lu_stream *s, struct domain *d)
         r.nr_ram++;
     }
 
-    if ( sc.room )
-        memset(sc.room, 0, sizeof(*sc.room));
+    memset(sc.room, 0, sizeof(*sc.room));
 
     for ( i = 0; i < e820.nr_map && !rc && !sc.rc; i++ )
         if ( e820.map[i].type == E820_RAM )

@@ -193,7 +193,7 @@ static void cf_check look_for_vectors(void *data)
         atomic_inc((atomic_t *)data);
 }
 
-void lu_irq_mask_guests(void)
+int lu_irq_mask_guests(void)
 {
     unsigned int irq, round;
 
@@ -230,11 +230,10 @@ void lu_irq_mask_guests(void)
 
         on_selected_cpus(&cpu_online_map, look_for_vectors, &busy, 1);
         if ( !atomic_read(&busy) )
-            return;
+            return 0;
     }
 
-    /* The new Xen clears the APICs, and the guests look for themselves. */
-    printk(XENLOG_WARNING "live-update: masked interrupts keep coming\n");
+    return lu_error(-EBUSY, NULL, "masked interrupts keep coming");
 }
 
 void lu_irq_unmask_guests(void)
