@@ -62,15 +62,17 @@ class Lab:
             raise LabError(f"{path} is missing: scripts/build-xen {flavour}")
         return path
 
+    def first_xen(self, flavour="4.17"):
+        """What hosts boot: XEN=<path>, else flavour FLAVOUR (or `flavour`)."""
+        return self.param("XEN", "") or self.xen(self.param("FLAVOUR", flavour))
+
     def host(self, xen=None, **kw):
         """A Host named after the scenario, of the run's accelerator.
 
-        XEN=<path> of the command line, else flavour FLAVOUR (default 4.17).
-        `append` and CPUS, MEM of the command line are heeded.
+        Boots first_xen() unless told otherwise.  What the command line says of
+        CPUS, MEM, DOM0_MEM, CHANNEL and APPEND wins.
         """
-        if xen is None:
-            given = self.param("XEN", "")
-            xen = given or self.xen(self.param("FLAVOUR", "4.17"))
+        xen = xen or self.first_xen()
         kw["cpus"] = self.param("CPUS", kw.get("cpus", 2))
         kw["mem"] = self.param("MEM", kw.get("mem", 4096))
         kw["dom0_mem"] = self.param("DOM0_MEM", kw.get("dom0_mem", 1024))

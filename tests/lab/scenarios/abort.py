@@ -36,11 +36,10 @@ def failed_cleanly(lab, host, w, order, before, result):
 
 
 def run(lab):
-    lab.params.setdefault("FLAVOUR", "4.17-lab")
-    path = lab.xen(lab.param("FLAVOUR", "4.17-lab"))
+    path = lab.first_xen("4.17-lab")
     files = {}
     paths = install(files, [path])
-    with lab.host(append="liveupdate=64M", files=files) as host:
+    with lab.host(xen=path, append="liveupdate=64M", files=files) as host:
         host.boot()
         w = lab.witnesses(host, [("heartbeat", "{tsc}"), ("fpu", "-d 5"),
                                  ("memory", "-m 8 -d 5"), ("timers", ""),

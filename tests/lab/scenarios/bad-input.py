@@ -94,7 +94,7 @@ def refused(lab, host, name, result, since, want):
 
 
 def part_load(lab):
-    path = lab.xen(lab.param("FLAVOUR", "4.17"))
+    path = lab.first_xen()
     cases = list(images(path))
     files = {f"/boot/bad{i}": data for i, (_, data, _) in enumerate(cases)}
     files["/boot/crash-kernel"] = BUILD / "vmlinuz"
@@ -127,7 +127,7 @@ def part_load(lab):
 
 
 def part_none(lab):
-    path = lab.xen(lab.param("FLAVOUR", "4.17"))
+    path = lab.first_xen()
     files = {}
     paths = install(files, [path])
     with lab.host(files=files) as host:
@@ -151,7 +151,7 @@ def part_nonsense(lab):
 
 
 def part_crashkernel(lab):
-    path = lab.xen(lab.param("FLAVOUR", "4.17"))
+    path = lab.first_xen()
     files = {}
     paths = install(files, [path])
     with lab.host(append="liveupdate=64M crashkernel=96M",
@@ -166,7 +166,7 @@ def part_crashkernel(lab):
 
 
 def part_guest(lab):
-    path = lab.xen(lab.param("FLAVOUR", "4.17"))
+    path = lab.first_xen()
     files = {"/boot/vmlinuz": BUILD / "vmlinuz",
              "/etc/guest.cfg": b'name = "guest"\nkernel = "/boot/vmlinuz"\n'
                                b'memory = 64\nvcpus = 1\ntype = "pv"\n'}

@@ -16,7 +16,7 @@ ORDERS = "crumb,record=0x40000001:8,record=0x40000002:40"
 
 
 def run(lab):
-    path = lab.xen(lab.param("FLAVOUR", "4.17-lab"))
+    path = lab.first_xen("4.17-lab")
     files = {}
     paths = install(files, [path])
     for order in lab.param("ORDERS", ORDERS).split(","):
