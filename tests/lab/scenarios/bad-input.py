@@ -3,15 +3,19 @@
 
 Images and command lines that cannot work are offered to a running host, one after
 the other; each has to fail with a reason, in kexec's output or in Xen's log, and
-after all of them a proper update has to succeed with the witnesses none the wiser.
-Then hosts of their own: without liveupdate=, with nonsense in it, with a crash
-kernel area (a blocker), with a guest (a blocker as long as guests are not carried).
-PARTS chooses among load, none, nonsense, crashkernel, guest.
+after all of them a proper update has to succeed with the witnesses none the wiser.  Part
+raw makes hypercalls that kexec-tools never would (guest/kexecraw.c).  Then hosts of
+their own: without liveupdate=, with nonsense in it, with a loaded crash kernel
+(a blocker), with a guest (a blocker as long as guests are not carried), with too
+little memory for the next Xen (needs flavour 4.17-shifted, whose frame table is the
+larger), with a breadcrumb left over in memory by a reset.
+PARTS chooses among load, raw, none, nonsense, crashkernel, guest, memory, stale.
 """
 
 import re
 import struct
 
+from lablib import gdb
 from lablib.place import BUILD, LabError
 from lablib.update import Updates, execute, install, load, reasons
 
@@ -20,7 +24,41 @@ TAIL = struct.pack("<Q", 0x446e456574616450)
 # Offsets in the note, from docs/specs/live-update-stream.md.
 VERSION, SIZE, NR_CPUS, NR_ENTRIES, ENTRIES = 16, 20, 36, 44, 88
 
-PARTS = "load,none,nonsense,crashkernel,guest"
+# The breadcrumb's magic number, from the same specification.
+CRUMB = struct.pack("<Q", 0x61647055657669)
+
+PARTS = "load,raw,none,nonsense,crashkernel,guest,memory,stale"
+
+# Hypercalls of guest/kexecraw.c by name, and what has to be said to each.
+OUTSIDE = r"is neither in the region nor in the free slot"
+RAW = {
+    "type": r"Invalid argument",
+    "arch": r"Invalid argument|Function not implemented",
+    "none": r"0 images in the free slot",
+    "many": r"Invalid argument",
+    "entry": r"entry 0x100000 is outside the region",
+    "entry-max": r"entry 0xf+ is outside the region",
+    "page0": OUTSIDE, "low": OUTSIDE, "wrap": OUTSIDE, "huge": OUTSIDE,
+    "running": OUTSIDE, "beyond": OUTSIDE,
+    "odd": r"Cannot assign requested address",
+    "longer": r"Invalid argument",
+    "pointer": r"Bad address",
+    "list": r"Bad address",
+    "shifted": r"not at the start",
+    "no-image": r"0 images in the free slot",
+    "no-info": r"0 multiboot2 information blocks",
+    "overlap": r"Invalid argument",
+    "two-infos": r"2 multiboot2 information blocks",
+    "total": r"0 multiboot2 information blocks",
+    "tag-zero": r"0 multiboot2 information blocks",
+    "tag-long": r"0 multiboot2 information blocks",
+    "no-end": r"0 multiboot2 information blocks",
+    "no-nul": r"0 multiboot2 information blocks",
+    "module": r"1 multiboot modules; an update takes none",
+    "other-region": r"the last liveupdate= is not 64M@",
+    "other-size": r"the last liveupdate= is not 64M@",
+    "rubbish": r"the last liveupdate= is not 64M@",
+}
 
 
 class Image:
@@ -126,6 +164,35 @@ def part_load(lab):
         updates.finish()
 
 
+def part_raw(lab):
+    path = lab.first_xen()
+    files = {}
+    paths = install(files, [path])
+    with lab.host(append="liveupdate=64M", files=files) as host:
+        host.boot()
+        w = lab.witnesses(host, [("heartbeat", "{tsc}"),
+                                 ("memory", "-m 8 -d 5")])
+        before = w.sample()
+
+        def raw(case):
+            return host.run(f"kexecraw {paths[0]} {case} "
+                            f"'xen {host.xen_cmdline()}' 2>&1")
+
+        rc, out = raw("good")
+        lab.check(rc == 0, "a sound image by hypercall: taken", out)
+        for case, want in RAW.items():
+            size = host.log.stat().st_size
+            refused(lab, host, f"hypercall, {case}", raw(case), size, want)
+        size = host.log.stat().st_size
+        refused(lab, host, "exec after the last was refused", execute(host),
+                size, r"No such file|no image is loaded")
+        lagging, _ = w.progress(before)
+        lab.check(not lagging, "dom0 goes on after all refusals", str(lagging))
+        updates = Updates(lab, host, [path], paths, w)
+        lab.check(updates.once(), "a proper update works afterwards")
+        updates.finish()
+
+
 def part_none(lab):
     path = lab.first_xen()
     files = {}
@@ -152,16 +219,25 @@ def part_nonsense(lab):
 
 def part_crashkernel(lab):
     path = lab.first_xen()
-    files = {}
+    files = {"/boot/crash-kernel": BUILD / "vmlinuz"}
     paths = install(files, [path])
     with lab.host(append="liveupdate=64M crashkernel=96M",
                   files=files) as host:
         host.boot()
+        host.must("kexec -p --command-line='console=ttyS0' "
+                  "/boot/crash-kernel 2>&1")
         host.must(f"kexec --load-live-update --command-line='"
                   f"{host.xen_cmdline()}' {paths[0]}")
         size = host.log.stat().st_size
+        refused(lab, host, "a loaded crash image", execute(host), size,
+                r"blocked by crash-image: [\s\S]*blocked by crashkernel: ")
+        host.must("kexec -p -u")
+        size = host.log.stat().st_size
         refused(lab, host, "memory for a crash kernel", execute(host), size,
-                r"blocked by .*crash")
+                r"blocked by crashkernel: ")
+        said = "\n".join(reasons(host, size))
+        lab.check("crash-image" not in said,
+                  "the unloaded crash image is no reason any more", said)
         lab.check(host.run("true")[0] == 0, "dom0 goes on")
 
 
@@ -183,9 +259,59 @@ def part_guest(lab):
         lab.check(True, "the guest can still be ended, dom0 goes on")
 
 
+def part_memory(lab):
+    small, large = lab.first_xen(), lab.xen("4.17-shifted")
+    files = {}
+    paths = install(files, [small, large])
+    # All but 16 MiB to dom0: too little for what one frame table is larger.
+    with lab.host(append="liveupdate=64M dom0_mem=-16M", files=files) as host:
+        host.boot()
+        w = lab.witnesses(host, [("heartbeat", "{tsc}"),
+                                 ("memory", "-m 8 -d 5")])
+        before = w.sample()
+        rc, out = load(host, paths[1], host.xen_cmdline())
+        lab.check(rc == 0, "full host: the larger Xen loads", out)
+        size = host.log.stat().st_size
+        refused(lab, host, "full host: no room for a larger frame table",
+                execute(host), size, r"room: .*\d+ KiB[\s\S]*\(-12\)")
+        said = "\n".join(reasons(host, size))
+        lab.check("freezing" not in said, "refused before the freeze", said)
+        lagging, _ = w.progress(before)
+        lab.check(not lagging, "dom0 goes on", str(lagging))
+        updates = Updates(lab, host, [small], paths, w)
+        lab.check(updates.once(), "the Xen that fits replaces it afterwards")
+        updates.finish()
+
+
+def part_stale(lab):
+    """As after a reset in the short time between breadcrumb and new Xen."""
+    port = gdb.free_port()
+    with lab.host(append="liveupdate=64M", gdb=port, reboot=True) as host:
+        host.boot()
+        at = re.search(r"live-update: region (0x[0-9a-f]+)\+", host.serial())
+        region = int(at.group(1), 16)
+        copy = host.dir / "crumb"
+        gdb.poke(port, region, CRUMB)
+
+        def crumb():
+            host.monitor("pmemsave", val=region, size=8, filename=str(copy))
+            return copy.read_bytes()
+
+        lab.check(crumb() == CRUMB, "a breadcrumb is there")
+        host.mark()
+        host.monitor("system_reset")
+        host.boot()
+        said = host.log.read_bytes()[-40000:].decode(errors="replace")
+        lab.check("live-update: update" not in said.split("Xen version")[-1],
+                  "a stale breadcrumb: the host boots as ever")
+        lab.check(crumb() != CRUMB, "a stale breadcrumb: nobody finds it later",
+                  crumb().hex())
+
+
 def run(lab):
-    parts = {"load": part_load, "none": part_none, "nonsense": part_nonsense,
-             "crashkernel": part_crashkernel, "guest": part_guest}
+    parts = {"load": part_load, "raw": part_raw, "none": part_none,
+             "nonsense": part_nonsense, "crashkernel": part_crashkernel,
+             "guest": part_guest, "memory": part_memory, "stale": part_stale}
     for name in lab.param("PARTS", PARTS).split(","):
         if name not in parts:
             raise LabError(f"PARTS: {name}: want some of {PARTS}")

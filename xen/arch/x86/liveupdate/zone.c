@@ -205,6 +205,10 @@ void __init lu_zone_map(void)
     set_pdx_range(PFN_DOWN(s), PFN_DOWN(e));
     map_pages_to_xen((unsigned long)__va(s), maddr_to_mfn(s), PFN_DOWN(e - s),
                      PAGE_HYPERVISOR);
+
+    /* One that a reset left behind: no later update may take it for its own. */
+    if ( !lu_booting )
+        clear_page(__va(s));
 }
 
 bool lu_enabled(void)
