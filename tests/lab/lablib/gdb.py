@@ -7,6 +7,7 @@ machine stands still meanwhile and goes on afterwards.
 What can fail: QEMU does not listen or does not take a packet: LabError.
 """
 
+import re
 import socket
 
 from .place import LabError
@@ -25,15 +26,19 @@ def _packet(sock, text):
     sock.sendall(b"$%s#%02x" % (body, sum(body) & 255))
     got = b""
     while True:
+        answer = re.search(rb"\$([^#]*)#..", got)
+        if answer and not answer.group(1).startswith(b"T"):
+            sock.sendall(b"+")
+            return answer.group(1).decode()
+        if answer:
+            # That the machine stopped, since somebody connected.
+            sock.sendall(b"+")
+            got = got[answer.end():]
+            continue
         part = sock.recv(4096)
         if not part:
             raise LabError("QEMU's gdb stub hung up")
         got += part
-        start = got.find(b"$")
-        end = got.find(b"#", start)
-        if 0 <= start < end and len(got) >= end + 3:
-            sock.sendall(b"+")
-            return got[start + 1:end].decode()
 
 
 def poke(port, address, data):
