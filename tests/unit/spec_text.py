@@ -99,6 +99,26 @@ def read_by_xen():
     return {name: (int(oldest), int(newest)) for name, oldest, newest in rows}
 
 
+def kinds_of_xen():
+    """record name -> (struct, of, number, [(count, element)]), of its kind's file."""
+    out = {}
+    for path in sorted((ROOT / 'xen').rglob('liveupdate/*.c')):
+        for text in re.findall(r'^const struct lu_kind \w+ = \{\n(.*?)^\};', path.read_text(),
+                               re.S | re.M):
+            name = re.search(r'\.type = LU_REC_(\w+),', text)
+            if not name:
+                continue
+            size = re.search(r'\.size = sizeof\(struct (\w+)\),', text)
+            number = re.search(r'\.number = (\w+),', text)
+            out[name[1]] = (
+                size and size[1],
+                'vCPU' if '.per_vcpu = true' in text else
+                'domain' if '.per_domain = true' in text else 'host',
+                number[1] if number else 'LU_ONE',
+                re.findall(r'LU_ARRAY\(\w+, (\w+), (?:struct )?(\w+)\)', text))
+    return out
+
+
 class Checks:
     """Counts and prints checks the way check.h does."""
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 from spec_text import (HEADER, ROOT, Checks, Spec, header_constants, header_structs,
-                       read_by_xen)
+                       kinds_of_xen, read_by_xen)
 
 PROGRAM = """\
 #include <stddef.h>
@@ -144,7 +144,7 @@ def main():
     tool_structs, tool_records, tool_arrays = tool_schema(tool)
     checks.check('tool/structs', difference(
         {n: (s, [f[:3] for f in fs]) for n, (s, fs) in spec.structs.items()}, tool_structs))
-    number = {'1': 'one', '0 or 1': 'maybe', 'any': 'each'}
+    number = {'1': 'one', '1 if PV': 'one-if-pv', '0 or 1': 'maybe', 'any': 'each'}
     checks.check('tool/records', difference(
         {r.name: (hex(r.type), r.name, spec.bodies[r.name][0], str(r.oldest),
                   str(r.newest), r.of.lower(), number[r.number])
@@ -154,6 +154,11 @@ def main():
 
     checks.check('xen/reads-what-is-specified', difference(
         {n: (r.oldest, r.newest) for n, r in spec.records.items()}, read_by_xen()))
+    words = {'1': 'LU_ONE', '1 if PV': 'LU_ONE_IF_PV', '0 or 1': 'LU_MAYBE', 'any': 'LU_EACH'}
+    checks.check('xen/checks-what-is-specified', difference(
+        {n: (spec.bodies[n][0], r.of, words[r.number],
+             [(a.count, a.elem) for a in spec.bodies[n][1]])
+         for n, r in spec.records.items()}, kinds_of_xen()))
     note = spec.structs['lu_note_rec'][0] + 8 * len(spec.records) + 8
     checks.check('xen/note-fits-a-page', note > 4096 and note)
     checks.check('header/no-tabs', '\t' in HEADER.read_text())

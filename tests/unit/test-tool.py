@@ -188,7 +188,7 @@ def test_rules(checks, spec, tool, writer, rows):
         'CPUS host: version 0 is not understood'))
 
     for name, record in spec.records.items():
-        if record.number == '1':
+        if record.number in ('1', '1 if PV'):
             check(f'rules/missing/{name}', says(drop(name), RULES,
                   rf'{name}( of d0)? is missing|{name} of d0: 1, for 2 vCPUs|'
                   rf'd0 does not start with {name}|{name} is first'))
@@ -246,6 +246,20 @@ def test_rules(checks, spec, tool, writer, rows):
     check('rules/DOMAIN-not-first', says(
         stream(lambda r: r.insert(at('DOMAIN') + 1, r.pop(at('DOMAIN')))), RULES,
         'd0 does not start with DOMAIN'))
+    check('rules/domains-out-of-order', says(
+        stream(lambda r: r.__setitem__(slice(at('DOMAIN'), None),
+                                       r[at('DOMAIN', 1):] +
+                                       r[at('DOMAIN'):at('DOMAIN', 1)])), RULES,
+        "DOMAIN d0: the domains' order is not that of their domids"))
+    check('rules/vcpus-out-of-order', says(
+        stream(lambda r: r.insert(at('AFFINITY'), r.pop(at('AFFINITY', 1)))), RULES,
+        'AFFINITY d0 #1: the vCPUs are not in order'))
+    check('rules/instance-of-a-domain', says(
+        replace('TSC', writer.record('TSC', 0, 5)), RULES,
+        'TSC d0 #5: id.instance is not 0'))
+    check('rules/PV-record-of-HVM', says(
+        replace('DOMAIN', writer.record('DOMAIN', 0, nr_vcpus=2, flags=1)), RULES,
+        'PAGETABLES of d0, which is no PV domain'))
     check('rules/number-of-domains', says(
         replace('HOST', writer.record('HOST', HOST, nr_domains=3)), RULES,
         'HOST says 3 domains, there are 2'))

@@ -100,7 +100,8 @@ class Writer:
                     for vcpu in range(nr_vcpus):
                         add(name, domid, vcpu)
                 elif name == 'DOMAIN':
-                    add(name, domid, nr_vcpus=nr_vcpus)
+                    # PV domains, of which all records are wanted.
+                    add(name, domid, nr_vcpus=nr_vcpus, flags=0)
                 elif record.of == 'domain':
                     add(name, domid)
         return rows

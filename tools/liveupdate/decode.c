@@ -231,7 +231,9 @@ void lu_print_record(FILE *out, const struct lu_rec *rec, const void *body,
 void lu_print_schema(FILE *out)
 {
     static const char *const scope[] = { "host", "domain", "vcpu" };
-    static const char *const number[] = { "one", "maybe", "each", "any" };
+    static const char *const number[] = {
+        "one", "one-if-pv", "maybe", "each", "any"
+    };
     const struct lu_struct *const *st;
     const struct lu_array *a;
     unsigned int i;

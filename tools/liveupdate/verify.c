@@ -19,6 +19,7 @@
 struct seen {
     struct lu_rec rec;
     uint64_t promise;           /* HOST: domains; DOMAIN: vCPUs to come */
+    bool pv;                    /* DOMAIN: it is a PV domain */
 };
 
 struct verify {
@@ -105,6 +106,35 @@ static void check_body(struct verify *v, const struct lu_rec *rec,
     }
 }
 
+static unsigned int count(const struct verify *v, uint32_t type,
+                          uint16_t domid)
+{
+    unsigned int i, nr = 0;
+
+    for ( i = 0; i < v->nr; i++ )
+        nr += v->seen[i].rec.type == type && v->seen[i].rec.id.domid == domid;
+
+    return nr;
+}
+
+/* vCPUs come in order, and other records have no number of their own. */
+static void check_instance(struct verify *v, const struct lu_rec *rec,
+                           const struct lu_desc *desc)
+{
+    if ( desc->number == LU_ANY || desc->number == LU_EACH )
+        return;
+
+    if ( desc->scope != LU_SCOPE_VCPU )
+    {
+        if ( rec->id.instance )
+            violation(v, rec, "id.instance is not 0");
+        return;
+    }
+
+    if ( rec->id.instance != count(v, rec->type, rec->id.domid) )
+        violation(v, rec, "the vCPUs are not in order, or not all there");
+}
+
 /* Same type, domain and instance as one before: which numbers forbid that? */
 static void check_number(struct verify *v, const struct lu_rec *rec,
                          const struct lu_desc *desc)
@@ -161,17 +191,8 @@ static void check_place(struct verify *v, const struct lu_rec *rec,
                       rec->id.domid);
             return;
         }
-}
-
-static unsigned int count(const struct verify *v, uint32_t type,
-                          uint16_t domid)
-{
-    unsigned int i, nr = 0;
-
-    for ( i = 0; i < v->nr; i++ )
-        nr += v->seen[i].rec.type == type && v->seen[i].rec.id.domid == domid;
-
-    return nr;
+    if ( prev->id.domid != LU_DOMID_HOST && rec->id.domid < prev->id.domid )
+        violation(v, rec, "the domains' order is not that of their domids");
 }
 
 /* Everything that a domain, or each of its vCPUs, must have one of. */
@@ -184,7 +205,11 @@ static void check_domain(struct verify *v, const struct seen *domain)
     {
         unsigned int nr = count(v, desc->type, domid);
 
-        if ( desc->number != LU_ONE )
+        if ( desc->number == LU_ONE_IF_PV && !domain->pv && nr )
+            violation(v, NULL, "%s of d%u, which is no PV domain", desc->name,
+                      domid);
+        if ( desc->number != LU_ONE &&
+             (desc->number != LU_ONE_IF_PV || !domain->pv) )
             continue;
         if ( desc->scope == LU_SCOPE_DOMAIN && !nr )
             violation(v, NULL, "%s of d%u is missing", desc->name, domid);
@@ -232,6 +257,15 @@ static uint64_t promise(const struct lu_rec *rec, const uint8_t *body)
     return 0;
 }
 
+/* DOMAIN only: created without XEN_DOMCTL_CDF_hvm. */
+static bool is_pv(const struct lu_rec *rec, const uint8_t *body)
+{
+    const struct lu_desc *desc = lu_desc_of(rec->type);
+
+    return rec->type == LU_REC_DOMAIN && rec->length >= desc->body->size &&
+           !(lu_field_value(desc->body, body, "flags") & 1);
+}
+
 unsigned int lu_verify(FILE *out, const struct lu_stream *s,
                        const struct lu_note_entry_rec *table, unsigned int nr)
 {
@@ -270,7 +304,10 @@ unsigned int lu_verify(FILE *out, const struct lu_stream *s,
 
         check_place(&v, &rec, desc);
         if ( desc )
+        {
             check_number(&v, &rec, desc);
+            check_instance(&v, &rec, desc);
+        }
 
         /* Grows when the number is a power of two less one: 0, 1, 3, 7, ... */
         if ( !(v.nr & (v.nr + 1)) )
@@ -280,7 +317,8 @@ unsigned int lu_verify(FILE *out, const struct lu_stream *s,
                 abort();
             v.seen = seen;
         }
-        seen[v.nr++] = (struct seen){ rec, promise(&rec, body) };
+        seen[v.nr++] = (struct seen){ rec, promise(&rec, body),
+                                      is_pv(&rec, body) };
         free(body);
     }
 

@@ -613,6 +613,8 @@ void lu_evtchn_resume(struct domain *d)
 const struct lu_kind lu_kind_evtchn = {
     .name = "EVTCHN",
     .type = LU_REC_EVTCHN,
+    .size = sizeof(struct lu_evtchn_rec),
+    .array = { LU_ARRAY(lu_evtchn_rec, nr, struct lu_evtchn_port_rec) },
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_STATE,

@@ -389,6 +389,10 @@ static int cf_check fifo_audit(const struct lu_stream *s, struct domain *d)
 const struct lu_kind lu_kind_evtchn_fifo = {
     .name = "EVTCHN_FIFO",
     .type = LU_REC_EVTCHN_FIFO,
+    .size = sizeof(struct lu_evtchn_fifo_rec),
+    .array = { LU_ARRAY(lu_evtchn_fifo_rec, nr_pages, uint64_t),
+               LU_ARRAY(lu_evtchn_fifo_rec, nr_vcpus, struct lu_evtchn_fifo_vcpu_rec) },
+    .number = LU_MAYBE,
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_STATE,

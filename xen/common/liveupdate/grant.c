@@ -589,6 +589,7 @@ static int cf_check limits_restore(const struct lu_stream *s,
 const struct lu_kind lu_kind_grant_limits = {
     .name = "GRANT_LIMITS",
     .type = LU_REC_GRANT_LIMITS,
+    .size = sizeof(struct lu_grant_limits_rec),
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_STATE,
@@ -599,6 +600,10 @@ const struct lu_kind lu_kind_grant_limits = {
 const struct lu_kind lu_kind_grant = {
     .name = "GRANT",
     .type = LU_REC_GRANT,
+    .size = sizeof(struct lu_grant_rec),
+    .array = { LU_ARRAY(lu_grant_rec, nr_frames, struct lu_grant_frame_rec),
+               LU_ARRAY(lu_grant_rec, nr_status_frames, struct lu_grant_frame_rec),
+               LU_ARRAY(lu_grant_rec, nr_active, struct lu_grant_active_rec) },
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_OWN,

@@ -32,6 +32,14 @@ enum lu_pass {
     LU_NR_PASSES
 };
 
+/* How many records of a kind there are, of the host or of each domain or vCPU. */
+enum lu_number {
+    LU_ONE,
+    LU_ONE_IF_PV,       /* one of a PV domain, none of others */
+    LU_MAYBE,           /* none or one */
+    LU_EACH,            /* any number; instances differ */
+};
+
 struct kexec_image;
 
 struct lu_kind {
@@ -41,6 +49,19 @@ struct lu_kind {
     uint16_t min_version;       /* oldest read */
     uint8_t pass;               /* enum lu_pass of restore */
     bool per_domain;
+    bool per_vcpu;              /* and id.instance is the vCPU, from 0 on */
+    uint8_t number;             /* enum lu_number */
+
+    /*
+     * The body of `version`: bytes of the fixed part, and of one element of each
+     * array behind it; `count` is the offset of the uint32_t that counts it.
+     */
+    uint16_t size;
+    struct lu_array {
+        uint16_t count, size;
+    } array[3];
+#define LU_ARRAY(body, field, elem) \
+    { offsetof(struct body, field), sizeof(elem) }
 
     /*
      * Blockers.  d is NULL for a kind of the host.  Called while everything
@@ -85,6 +106,8 @@ extern const struct lu_kind lu_kind_mmcfg, lu_kind_gsi, lu_kind_pci,
                             lu_kind_pirq;
 extern const struct lu_kind *const lu_kinds[];
 extern const unsigned int lu_nr_kinds;
+/* rules.c: how many records of each kind it has seen. */
+extern unsigned int lu_kind_seen[];
 
 /* Fills the prefix of a body.  d NULL: the host. */
 static inline struct lu_id_rec lu_id(const struct lu_kind *k,
@@ -111,6 +134,9 @@ int lu_error(int rc, const struct domain *d, const char *fmt, ...)
 
 /* The vCPU a record names, or NULL (out of range, not created). */
 struct vcpu *lu_vcpu(const struct domain *d, uint32_t instance);
+
+/* rules.c, xen#2: panics if a record breaks a rule that holds for any record. */
+void lu_check_rules(const struct lu_stream *s);
 
 /* xen#2: the stream being restored, NULL when this is an ordinary boot. */
 const struct lu_stream *lu_stream_boot(void);

@@ -6,6 +6,8 @@
  * each domain.  Within one restore pass this is also the order of restoring, so
  * the comments here are the ordering rules.
  */
+#include <xen/init.h>
+
 #include "internal.h"
 
 const struct lu_kind *const lu_kinds[] = {
@@ -50,3 +52,4 @@ const struct lu_kind *const lu_kinds[] = {
 };
 
 const unsigned int lu_nr_kinds = ARRAY_SIZE(lu_kinds);
+unsigned int __initdata lu_kind_seen[ARRAY_SIZE(lu_kinds)];

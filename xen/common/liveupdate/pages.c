@@ -411,6 +411,9 @@ static int cf_check audit_memory(const struct lu_stream *s, struct domain *d)
 const struct lu_kind lu_kind_memory = {
     .name = "MEMORY",
     .type = LU_REC_MEMORY,
+    .size = sizeof(struct lu_memory_rec),
+    .array = { LU_ARRAY(lu_memory_rec, nr_ram, struct lu_range_rec),
+               LU_ARRAY(lu_memory_rec, nr_extents, struct lu_extent_rec) },
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_OWN,
@@ -454,6 +457,8 @@ static int cf_check save_m2p(struct lu_stream *s, struct domain *d)
 const struct lu_kind lu_kind_m2p = {
     .name = "M2P",
     .type = LU_REC_M2P,
+    .size = sizeof(struct lu_m2p_rec),
+    .array = { LU_ARRAY(lu_m2p_rec, nr, struct lu_m2p_chunk_rec) },
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_BOOT,

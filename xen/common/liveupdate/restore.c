@@ -59,19 +59,9 @@ static void __init restore_record(const struct lu_stream *s,
     struct domain *d = NULL;
     int rc;
 
-    if ( !k )
-    {
-        if ( rec->optional )
-            return;
-        panic("live-update: record of unknown type %#x\n", rec->type);
-    }
-
-    if ( k->pass != pass || !k->restore )
+    /* Unknown and not optional, or of an unknown version: see rules.c. */
+    if ( !k || k->pass != pass || !k->restore )
         return;
-
-    if ( rec->id.version < k->min_version || rec->id.version > k->version )
-        panic("live-update: %s: version %u, this Xen reads %u to %u\n",
-              k->name, rec->id.version, k->min_version, k->version);
 
     if ( k->per_domain && pass > LU_PASS_CREATE )
     {

@@ -154,10 +154,12 @@ static int cf_check restore_vcpu_timer(const struct lu_stream *s,
 const struct lu_kind lu_kind_vcpu_timer = {
     .name = "VCPU_TIMER",
     .type = LU_REC_VCPU_TIMER,
+    .size = sizeof(struct lu_vcpu_timer_rec),
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_WIRE,
     .per_domain = true,
+    .per_vcpu = true,
     .save = save_vcpu_timer,
     .restore = restore_vcpu_timer,
 };

@@ -335,6 +335,7 @@ void __init lu_boot_parse(const struct e820map *map)
         panic("live-update: the stream is damaged: framing or checksum (%d)\n",
               rc);
 
+    lu_check_rules(&boot_stream);
     check_memory(map);
     close_boot_memory();
 

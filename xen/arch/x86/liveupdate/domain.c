@@ -218,6 +218,7 @@ static int cf_check audit_owner(const struct lu_stream *s, struct domain *d)
 const struct lu_kind lu_kind_domain = {
     .name = "DOMAIN",
     .type = LU_REC_DOMAIN,
+    .size = sizeof(struct lu_domain_rec),
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_CREATE,
@@ -350,6 +351,10 @@ static int cf_check restore_caps(const struct lu_stream *s,
 const struct lu_kind lu_kind_caps = {
     .name = "CAPS",
     .type = LU_REC_CAPS,
+    .size = sizeof(struct lu_caps_rec),
+    .array = { LU_ARRAY(lu_caps_rec, nr_iomem, struct lu_cap_range_rec),
+               LU_ARRAY(lu_caps_rec, nr_ioport, struct lu_cap_range_rec),
+               LU_ARRAY(lu_caps_rec, nr_irq, struct lu_cap_range_rec) },
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_CREATE,

@@ -228,6 +228,8 @@ static int cf_check restore_gsis(const struct lu_stream *s,
 const struct lu_kind lu_kind_gsi = {
     .name = "GSIS",
     .type = LU_REC_GSIS,
+    .size = sizeof(struct lu_gsis_rec),
+    .array = { LU_ARRAY(lu_gsis_rec, nr, struct lu_gsi_rec) },
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_WIRE,

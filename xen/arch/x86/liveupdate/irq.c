@@ -669,6 +669,8 @@ static int cf_check restore_pirqs(const struct lu_stream *s,
 const struct lu_kind lu_kind_pirq = {
     .name = "PIRQS",
     .type = LU_REC_PIRQS,
+    .size = sizeof(struct lu_pirqs_rec),
+    .array = { LU_ARRAY(lu_pirqs_rec, nr, struct lu_pirq_rec) },
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_WIRE,

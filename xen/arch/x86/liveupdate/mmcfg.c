@@ -98,6 +98,8 @@ static int cf_check restore_mmcfg(const struct lu_stream *s,
 const struct lu_kind lu_kind_mmcfg = {
     .name = "MMCFG",
     .type = LU_REC_MMCFG,
+    .size = sizeof(struct lu_mmcfg_rec),
+    .array = { LU_ARRAY(lu_mmcfg_rec, nr, struct lu_mmcfg_area_rec) },
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_HOST,

@@ -204,8 +204,9 @@ static int restore_device(pci_sbdf_t sbdf, const struct lu_pci_dev_rec *r)
             return -ESRCH;
     }
 
+    /* This Xen has only those that it hides: any other came of this stream. */
     if ( pdev->domain )
-        return pdev->domain == owner ? 0 : -EBUSY;
+        return pdev->domain != owner ? -EBUSY : owner != dom_xen ? -EEXIST : 0;
     if ( !owner )
         return 0;
 
@@ -235,6 +236,8 @@ static int cf_check restore_pci(const struct lu_stream *s,
 const struct lu_kind lu_kind_pci = {
     .name = "PCI_DEV",
     .type = LU_REC_PCI_DEV,
+    .size = sizeof(struct lu_pci_dev_rec),
+    .number = LU_EACH,
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_WIRE,

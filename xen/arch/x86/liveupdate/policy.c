@@ -325,6 +325,9 @@ int lu_policy_restore(struct domain *d)
 const struct lu_kind lu_kind_policy = {
     .name = "POLICY",
     .type = LU_REC_POLICY,
+    .size = sizeof(struct lu_policy_rec),
+    .array = { LU_ARRAY(lu_policy_rec, nr_leaves, struct lu_cpuid_leaf_rec),
+               LU_ARRAY(lu_policy_rec, nr_msrs, struct lu_msr_rec) },
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_CREATE,

@@ -440,6 +440,7 @@ static int cf_check audit_time(const struct lu_stream *s, struct domain *d)
 const struct lu_kind lu_kind_time = {
     .name = "TIME",
     .type = LU_REC_TIME,
+    .size = sizeof(struct lu_time_rec),
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_BOOT,

@@ -60,6 +60,7 @@ static int cf_check restore_tsc(const struct lu_stream *s,
 const struct lu_kind lu_kind_tsc = {
     .name = "TSC",
     .type = LU_REC_TSC,
+    .size = sizeof(struct lu_tsc_rec),
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_STATE,
