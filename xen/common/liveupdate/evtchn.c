@@ -336,6 +336,13 @@ static int restore_port(struct domain *d, const struct lu_evtchn_port_rec *w)
         return lu_error(-EINVAL, d, "evtchn %u: priority %u, last %u, flags %#x",
                         w->port, w->priority, w->last_priority, w->flags);
 
+    if ( ((w->value || w->peer) && (w->state == LU_PORT_FREE ||
+                                    w->state == LU_PORT_IPI)) ||
+         (w->value && w->state == LU_PORT_UNBOUND) ||
+         (w->peer && (w->state == LU_PORT_PIRQ || w->state == LU_PORT_VIRQ)) )
+        return lu_error(-EINVAL, d, "evtchn %u: peer d%u, value %u in state %u",
+                        w->port, w->peer, w->value, w->state);
+
     switch ( w->state )
     {
     case LU_PORT_FREE:

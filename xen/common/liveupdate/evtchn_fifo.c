@@ -252,10 +252,10 @@ static int restore_vcpu(struct domain *d,
         efv->queue[i].tail = w->tail[i];
     }
 
-    if ( w->mfn == LU_FIFO_NO_MFN )
+    if ( w->mfn == LU_FIFO_NO_MFN && !w->offset )
         return 0;
 
-    if ( w->offset > PAGE_SIZE - sizeof(*block) || (w->offset & 7) )
+    if ( w->mfn == LU_FIFO_NO_MFN || w->offset > PAGE_SIZE - sizeof(*block) || (w->offset & 7) )
         return lu_error(-EINVAL, d, "evtchn: vCPU %u control block at offset %#x",
                         w->vcpu, w->offset);
 

@@ -454,6 +454,19 @@ static int restore_gfns(const struct lu_stream *s, const struct lu_rec *rec,
     return 0;
 }
 
+/* Grants are of the domain's own pages, or of I/O memory; gfns of PV are mfns. */
+static bool active_page_ok(const struct domain *d,
+                           const struct lu_grant_active_rec *w)
+{
+    if ( w->mfn >> (paddr_bits - PAGE_SHIFT) ||
+         (w->gfn != LU_GRANT_NO_GFN && !paging_mode_translate(d) &&
+          w->gfn != w->mfn) )
+        return false;
+
+    return is_iomem_page(_mfn(w->mfn)) ||
+           page_get_owner(mfn_to_page(_mfn(w->mfn))) == d;
+}
+
 static int restore_active(struct domain *d,
                           const struct lu_grant_active_rec *w)
 {
@@ -467,6 +480,11 @@ static int restore_active(struct domain *d,
                         "grant %u: of %u, pin %08x, bytes %u+%u, flags %#x",
                         w->ref, nr_grant_entries(gt), w->pin, w->start,
                         w->length, w->flags);
+
+    if ( !active_page_ok(d, w) )
+        return lu_error(-EINVAL, d,
+                        "grant %u: mfn %#"PRIx64", gfn %#"PRIx64" is not its page",
+                        w->ref, w->mfn, w->gfn);
 
     act = &_active_entry(gt, w->ref);
     if ( act->pin )

@@ -77,10 +77,11 @@ static int cf_check restore_host(const struct lu_stream *s,
     if ( rc )
         return rc;
 
-    r->extraversion[sizeof(r->extraversion) - 1] = '\0';
-    if ( r->build_id_len > sizeof(r->build_id) )
-        return lu_error(-EBADMSG, NULL, "HOST: build id of %u bytes",
-                        r->build_id_len);
+    if ( r->build_id_len > sizeof(r->build_id) ||
+         r->extraversion[sizeof(r->extraversion) - 1] || !r->update )
+        return lu_error(-EBADMSG, NULL,
+                        "HOST: update %lu, build id of %u bytes, or no end of the version",
+                        r->update, r->build_id_len);
     if ( r->nr_cpus > num_online_cpus() )
         return lu_error(-ENODEV, NULL, "HOST: %u CPUs were online, now %u",
                         r->nr_cpus, num_online_cpus());
@@ -140,7 +141,7 @@ static int cf_check restore_cpus(const struct lu_stream *s,
 
     if ( rc )
         return rc;
-    if ( r.nr > nr_cpu_ids || r.reserved ||
+    if ( !r.nr || r.nr > nr_cpu_ids || r.reserved ||
          !lu_array_fits(rec, sizeof(r), sizeof(uint32_t), r.nr) )
         return lu_error(-EBADMSG, NULL, "CPUS: %u CPUs in %u bytes", r.nr,
                         rec->length);

@@ -360,6 +360,10 @@ static int cf_check restore_memory(const struct lu_stream *s,
 
         case LU_EXT_M2P:
         case LU_EXT_INTERNAL:
+            if ( ext.domid != LU_DOMID_HOST )
+                return lu_error(-EBADMSG, NULL,
+                                "MEMORY: extent %u of kind %u is d%u's", i,
+                                ext.kind, ext.domid);
             break;
 
         default:

@@ -307,8 +307,10 @@ static int cf_check restore_sched(const struct lu_stream *s,
 
     if ( rc )
         return rc;
-    if ( (r.flags & ~LU_SCHED_F_NODES) || r.reserved )
-        return lu_error(-EINVAL, d, "SCHED: flags %#x", r.flags);
+    if ( (r.flags & ~LU_SCHED_F_NODES) || r.reserved ||
+         (!(r.flags & LU_SCHED_F_NODES) && r.node_mask) )
+        return lu_error(-EINVAL, d, "SCHED: flags %#x, nodes %#"PRIx64,
+                        r.flags, r.node_mask);
 
     rc = restore_weight(d, &r);
     if ( rc )
@@ -442,7 +444,7 @@ static int cf_check restore_affinity(const struct lu_stream *s,
         return lu_error(-ENOENT, d, "AFFINITY: no vCPU %u", rec->id.instance);
     if ( r.reserved || (r.flags & ~(LU_AFF_F_HARD_ALL | LU_AFF_F_SOFT_ALL |
                                     LU_AFF_F_PINNED)) ||
-         !r.nr_words ||
+         (!(r.flags & LU_AFF_F_PINNED) && r.pinned_cpu) || !r.nr_words ||
          !lu_array_fits(rec, sizeof(r), 2 * sizeof(uint64_t), r.nr_words) )
         return lu_error(-EBADMSG, d, "AFFINITY %u: flags %#x, %u words in %u bytes",
                         v->vcpu_id, r.flags, r.nr_words, rec->length);

@@ -124,8 +124,10 @@ static int cf_check restore_vcpu_timer(const struct lu_stream *s,
         return lu_error(-EINVAL, d,
                         "VCPU_TIMER %u: flags %#x, run state %u since %"PRId64,
                         v->vcpu_id, r.flags, r.runstate, r.entry_ns);
-    if ( r.period_ns < 0 || r.last_ns < 0 || r.last_ns > NOW() ||
-         r.single_ns < 0 )
+    /* VCPUOP_set_periodic_timer takes no shorter period. */
+    if ( (r.period_ns && r.period_ns < MILLISECS(1)) ||
+         r.last_ns < 0 || r.last_ns > NOW() || r.single_ns < 0 ||
+         (r.single_ns && !(r.flags & LU_VTIMER_F_SINGLE)) )
         return lu_error(-EINVAL, d,
                         "VCPU_TIMER %u: due %"PRId64", period %"PRId64", last event %"PRId64,
                         v->vcpu_id, r.single_ns, r.period_ns, r.last_ns);

@@ -52,6 +52,7 @@ static int cf_check restore_watchdog(const struct lu_stream *s,
 {
     struct lu_watchdog_rec r;
     unsigned int i;
+    int64_t last = -1;
     int rc = lu_rec_read(s, rec, 0, &r, sizeof(r));
 
     if ( rc )
@@ -72,10 +73,11 @@ static int cf_check restore_watchdog(const struct lu_stream *s,
             return rc;
 
         /* The interface takes 32 bits of seconds. */
-        if ( slot.slot >= NR_DOMAIN_WATCHDOG_TIMERS || slot.reserved ||
-             slot.left_ns > SECONDS(UINT32_MAX) )
+        if ( slot.slot >= NR_DOMAIN_WATCHDOG_TIMERS || slot.slot <= last ||
+             slot.reserved || slot.left_ns > SECONDS(UINT32_MAX) )
             return lu_error(-EINVAL, d, "WATCHDOG: slot %u, %"PRId64" ns left",
                             slot.slot, slot.left_ns);
+        last = slot.slot;
 
         spin_lock(&d->watchdog_lock);
         set_bit(slot.slot, &d->watchdog_inuse_map);

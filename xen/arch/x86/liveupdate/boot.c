@@ -105,6 +105,8 @@ module_t *__init lu_boot_detect(multiboot_info_t *mbi, module_t *mod,
 /* After the console is up: what the breadcrumb says, or why it is refused. */
 static void __init check_crumb(void)
 {
+    unsigned int i;
+
     if ( crumb.version != LU_CRUMB_VERSION || crumb.size != sizeof(crumb) )
         panic("live-update: breadcrumb: version %u, size %u; this Xen reads version %u, size %zu\n",
               crumb.version, crumb.size, LU_CRUMB_VERSION, sizeof(crumb));
@@ -112,6 +114,10 @@ static void __init check_crumb(void)
     if ( crumb.crc != crumb_hash(crumb) )
         panic("live-update: breadcrumb: checksum %#lx, computed %#lx\n",
               crumb.crc, crumb_hash(crumb));
+
+    for ( i = 0; i < ARRAY_SIZE(crumb.reserved); i++ )
+        if ( crumb.reserved[i] )
+            panic("live-update: breadcrumb: reserved field set\n");
 
     if ( crumb.region_start != lu_zone.start ||
          crumb.region_size != lu_zone.region_size ||
@@ -263,7 +269,8 @@ static void __init check_memory(const struct e820map *map)
         if ( lu_rec_read(&boot_stream, &rec, sizeof(mem) + i * sizeof(ram),
                          &ram, sizeof(ram)) )
             panic("live-update: MEMORY: range %u is missing\n", i);
-        if ( !e820_all_mapped(pfn_to_paddr(ram.mfn),
+        if ( ram.mfn >= max_page || ram.count > max_page - ram.mfn ||
+             !e820_all_mapped(pfn_to_paddr(ram.mfn),
                               pfn_to_paddr(ram.mfn + ram.count), E820_RAM) )
             panic("live-update: MEMORY: RAM %#lx+%#lx of the old Xen is none here\n",
                   ram.mfn, ram.count);
@@ -287,6 +294,84 @@ static void __init check_memory(const struct e820map *map)
              pfn_to_paddr(end) > lu_zone.start )
             panic("live-update: MEMORY: extent %u, %#lx+%#x, lies in the zone\n",
                   i, ext.mfn, ext.count);
+        if ( !e820_all_mapped(pfn_to_paddr(ext.mfn), pfn_to_paddr(end),
+                              E820_RAM) )
+            panic("live-update: MEMORY: extent %u, %#lx+%#x, is no RAM\n",
+                  i, ext.mfn, ext.count);
+    }
+}
+
+/* The extent that ends above mfn first; MEMORY has been checked. */
+static struct lu_extent_rec __init extent_above(unsigned long mfn)
+{
+    struct lu_memory_rec mem = { };
+    struct lu_extent_rec ext = { };
+    struct lu_rec rec;
+    uint32_t lo = 0, hi, off;
+
+    if ( lu_boot_record(LU_REC_MEMORY, LU_DOMID_HOST, &rec, &mem,
+                        sizeof(mem)) )
+        return ext;
+
+    off = sizeof(mem) + mem.nr_ram * sizeof(struct lu_range_rec);
+    for ( hi = mem.nr_extents; lo < hi; )
+    {
+        const uint32_t mid = lo + (hi - lo) / 2;
+
+        if ( lu_rec_read(&boot_stream, &rec, off + mid * sizeof(ext), &ext,
+                         sizeof(ext)) )
+            return (struct lu_extent_rec){ };
+        if ( ext.mfn + ext.count <= mfn )
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+
+    if ( lo == mem.nr_extents ||
+         lu_rec_read(&boot_stream, &rec, off + lo * sizeof(ext), &ext,
+                     sizeof(ext)) )
+        return (struct lu_extent_rec){ };
+
+    return ext;
+}
+
+/* Chunks become Xen's page tables and writable: they must be what was kept. */
+static void __init check_m2p(void)
+{
+    struct lu_m2p_rec head;
+    struct lu_rec rec;
+    unsigned int i;
+
+    if ( lu_boot_record(LU_REC_M2P, LU_DOMID_HOST, &rec, &head,
+                        sizeof(head)) || head.reserved )
+        panic("live-update: M2P: reserved field set\n");
+
+    for ( i = 0; i < head.nr; i++ )
+    {
+        struct lu_m2p_chunk_rec c;
+        struct lu_extent_rec ext;
+        unsigned long pages;
+
+        if ( lu_rec_read(&boot_stream, &rec, sizeof(head) + i * sizeof(c), &c,
+                         sizeof(c)) )
+            panic("live-update: M2P: chunk %u is missing\n", i);
+        if ( (c.order != PAGETABLE_ORDER && c.order != 2 * PAGETABLE_ORDER) ||
+             c.reserved )
+            panic("live-update: M2P: chunk %u: order %u, reserved %#x\n", i,
+                  c.order, c.reserved);
+
+        pages = 1UL << c.order;
+        if ( c.first_mfn >= max_page || c.chunk_mfn >= max_page ||
+             (c.chunk_mfn & (pages - 1)) ||
+             c.first_mfn % ((pages << PAGE_SHIFT) / sizeof(unsigned long)) )
+            panic("live-update: M2P: chunk %u at %#lx, of mfn %#lx on, is out of bounds\n",
+                  i, c.chunk_mfn, c.first_mfn);
+
+        ext = extent_above(c.chunk_mfn);
+        if ( ext.kind != LU_EXT_M2P || ext.mfn > c.chunk_mfn ||
+             ext.mfn + ext.count < c.chunk_mfn + pages )
+            panic("live-update: M2P: chunk %u at %#lx lies in no extent that was kept for it\n",
+                  i, c.chunk_mfn);
     }
 }
 
@@ -337,6 +422,7 @@ void __init lu_boot_parse(const struct e820map *map)
 
     lu_check_rules(&boot_stream);
     check_memory(map);
+    check_m2p();
     close_boot_memory();
 
     for_each_free(map, keep_largest);
@@ -446,9 +532,6 @@ static bool adopted_m2p(unsigned long first_mfn, unsigned int order, mfn_t *mfn)
         if ( lu_rec_read(&boot_stream, &rec, sizeof(head) + i * sizeof(chunk),
                          &chunk, sizeof(chunk)) )
             return false;
-        if ( chunk.order != PAGETABLE_ORDER &&
-             chunk.order != 2 * PAGETABLE_ORDER )
-            panic("live-update: M2P: chunk %u has order %u\n", i, chunk.order);
 
         entries = (1UL << (chunk.order + PAGE_SHIFT)) / sizeof(unsigned long);
         if ( first_mfn < chunk.first_mfn ||

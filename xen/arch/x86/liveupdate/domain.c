@@ -118,6 +118,10 @@ static bool domain_sane(const struct lu_domain_rec *r)
            r->max_pages <= UINT_MAX && r->tot_pages <= UINT_MAX &&
            r->controller_pause_count <= INT_MAX &&
            r->max_evtchn_port <= INT_MAX && r->time_offset_set <= 1 &&
+           (r->shutdown_code <= UINT8_MAX ||
+            r->shutdown_code == SHUTDOWN_CODE_INVALID) &&
+           (!(r->dom_flags & LU_DOM_F_SHUT_DOWN) ||
+            (r->dom_flags & LU_DOM_F_SHUTTING)) &&
            !(r->dom_flags & ~(LU_DOM_F_PRIVILEGED | LU_DOM_F_CREATED |
                               LU_DOM_F_SHUTTING | LU_DOM_F_SHUT_DOWN |
                               LU_DOM_F_CONSOLE));
@@ -166,6 +170,9 @@ static int cf_check restore_domain(const struct lu_stream *s,
     if ( r.nr_pirqs > nr_irqs )
         return lu_error(-ERANGE, d, "DOMAIN: %u PIRQs, this Xen has %u IRQs",
                         r.nr_pirqs, nr_irqs);
+    if ( r.vm_assist & ~arch_vm_assist_valid_mask(d) )
+        return lu_error(-EINVAL, d, "DOMAIN: vm_assist %#lx, this Xen knows %#lx",
+                        r.vm_assist, arch_vm_assist_valid_mask(d) + 0UL);
     d->nr_pirqs = r.nr_pirqs;
     /* Seen by every L4 page (RO_MPT slot), so before page types. */
     d->vm_assist = r.vm_assist;
@@ -301,7 +308,8 @@ static int cf_check save_caps(struct lu_stream *s, struct domain *d)
 }
 
 static int take_ranges(const struct lu_stream *s, const struct lu_rec *rec,
-                       uint32_t *off, uint32_t nr, struct rangeset *set)
+                       uint32_t *off, uint32_t nr, uint64_t limit,
+                       struct rangeset *set)
 {
     int rc = rangeset_remove_range(set, 0, ~0UL);
 
@@ -310,7 +318,7 @@ static int take_ranges(const struct lu_stream *s, const struct lu_rec *rec,
         struct lu_cap_range_rec r;
 
         rc = lu_rec_read(s, rec, *off, &r, sizeof(r));
-        if ( !rc && r.first > r.last )
+        if ( !rc && (r.first > r.last || r.last > limit) )
             rc = -EBADMSG;
         if ( !rc )
             rc = rangeset_add_range(set, r.first, r.last);
@@ -341,9 +349,10 @@ static int cf_check restore_caps(const struct lu_stream *s,
     if ( is_hardware_domain(d) && dom0_setup_permissions(d) )
         return lu_error(-EIO, d, "CAPS: default permissions");
 
-    rc = take_ranges(s, rec, &off, r.nr_iomem, d->iomem_caps) ?:
-         take_ranges(s, rec, &off, r.nr_ioport, d->arch.ioport_caps) ?:
-         take_ranges(s, rec, &off, r.nr_irq, d->irq_caps);
+    rc = take_ranges(s, rec, &off, r.nr_iomem, ~0UL, d->iomem_caps) ?:
+         take_ranges(s, rec, &off, r.nr_ioport, UINT16_MAX,
+                     d->arch.ioport_caps) ?:
+         take_ranges(s, rec, &off, r.nr_irq, nr_irqs_gsi - 1, d->irq_caps);
 
     return rc ? lu_error(rc, d, "CAPS: a range is refused") : 0;
 }

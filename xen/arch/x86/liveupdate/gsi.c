@@ -184,6 +184,7 @@ static int cf_check restore_gsis(const struct lu_stream *s,
 {
     struct lu_gsis_rec head;
     unsigned int i;
+    int64_t last = -1;
     int rc = lu_rec_read(s, rec, 0, &head, sizeof(head));
 
     if ( rc )
@@ -207,9 +208,11 @@ static int cf_check restore_gsis(const struct lu_stream *s,
         if ( rc )
             return rc;
 
-        if ( g.gsi >= nr_irqs_gsi || gsi_ioapic(g.gsi) < 0 ||
+        if ( g.gsi >= nr_irqs_gsi || gsi_ioapic(g.gsi) < 0 || g.gsi <= last ||
              (g.flags & ~(LU_GSI_F_LEVEL | LU_GSI_F_LOW)) )
-            return lu_error(-EINVAL, NULL, "GSI %u: malformed", g.gsi);
+            return lu_error(-EINVAL, NULL, "GSIS: GSI %u of %u, flags %#x, after %"PRId64,
+                            g.gsi, nr_irqs_gsi, g.flags, last);
+        last = g.gsi;
 
         rc = mp_register_gsi(g.gsi, !!(g.flags & LU_GSI_F_LEVEL),
                              !!(g.flags & LU_GSI_F_LOW));

@@ -564,12 +564,19 @@ static int map_emulated(struct domain *d, const struct lu_pirq_rec *r,
 
 static int restore_one(struct domain *d, const struct lu_pirq_rec *r)
 {
+    const unsigned int msi_flags = LU_PIRQ_F_MASKED | LU_PIRQ_F_ENABLE |
+                                   LU_PIRQ_F_INTX;
+    const bool msi = r->type == LU_PIRQ_TYPE_MSI ||
+                     r->type == LU_PIRQ_TYPE_MSIX;
     struct pirq *info;
     int rc;
 
     if ( r->pirq >= d->nr_pirqs || r->reserved ||
-         (r->flags & ~(LU_PIRQ_F_SHARED | LU_PIRQ_F_MASKED |
-                       LU_PIRQ_F_ENABLE | LU_PIRQ_F_INTX)) )
+         (r->flags & ~(LU_PIRQ_F_SHARED | msi_flags)) )
+        return -EINVAL;
+    /* What only an MSI has. */
+    if ( !msi && (r->entry || (r->flags & msi_flags) ||
+                  r->creator != DOMID_INVALID) )
         return -EINVAL;
 
     info = pirq_get_info(d, r->pirq);
@@ -579,7 +586,7 @@ static int restore_one(struct domain *d, const struct lu_pirq_rec *r)
     switch ( r->type )
     {
     case LU_PIRQ_TYPE_ALLOCATED:
-        if ( r->port )
+        if ( r->port || r->source || r->flags )
             return -EINVAL;
         if ( info->arch.irq )
             return -EEXIST;
@@ -608,7 +615,7 @@ static int restore_one(struct domain *d, const struct lu_pirq_rec *r)
     if ( !rc && r->port )
         rc = bind_pirq(d, r, info);
 
-    if ( !rc && (r->type == LU_PIRQ_TYPE_MSI || r->type == LU_PIRQ_TYPE_MSIX) &&
+    if ( !rc && msi &&
          (r->port || !msi_maskable_irq(irq_to_desc(info->arch.irq)->msi_desc)) )
         finish_msi(info, r);
 
@@ -633,6 +640,7 @@ static int cf_check restore_pirqs(const struct lu_stream *s,
 {
     struct lu_pirqs_rec head;
     unsigned int i;
+    int64_t last = -1;
     int rc = lu_rec_read(s, rec, 0, &head, sizeof(head));
 
     if ( rc )
@@ -651,6 +659,10 @@ static int cf_check restore_pirqs(const struct lu_stream *s,
         if ( rc )
             return rc;
 
+        if ( r.pirq <= last )
+            return lu_error(-EINVAL, d, "PIRQ %u: after %"PRId64, r.pirq, last);
+        last = r.pirq;
+
         pcidevs_lock();
         write_lock(&d->event_lock);
         rc = restore_one(d, &r);
@@ -658,9 +670,9 @@ static int cf_check restore_pirqs(const struct lu_stream *s,
         pcidevs_unlock();
 
         if ( rc )
-            return lu_error(rc, d, "PIRQ %u: %s %#x/%u, port %u",
+            return lu_error(rc, d, "PIRQ %u: %s %#x/%u, port %u, flags %#x",
                             r.pirq, type_name(r.type), r.source, r.entry,
-                            r.port);
+                            r.port, r.flags);
     }
 
     return 0;

@@ -159,7 +159,21 @@ static int check_record(const struct lu_pci_dev_rec *r)
     for ( i = 0; i < ARRAY_SIZE(r->reserved); i++ )
         reserved |= r->reserved[i];
 
+    for ( i = 0; i < ARRAY_SIZE(r->vf_bar_size); i++ )
+        if ( (r->vf_bar_size[i] & (r->vf_bar_size[i] - 1)) ||
+             (r->vf_bar_size[i] && (r->flags & LU_PCI_F_VIRTFN)) )
+            return -EINVAL;
+
+    /* Without MSI-X its fields say nothing; with it lu_msix_restore() looks. */
+    if ( !(r->flags & LU_PCI_F_MSIX) &&
+         ((r->flags & (LU_PCI_F_MSIX_HOST | LU_PCI_F_MSIX_GUEST)) ||
+          r->msix_used || r->msix_table_first || r->msix_table_last ||
+          r->msix_pba_first || r->msix_pba_last ||
+          r->msix_warned != DOMID_INVALID) )
+        return -EINVAL;
+
     return reserved || (r->flags & ~ALL_FLAGS) ||
+           (r->pxm >= MAX_PXM && r->pxm != LU_PXM_NONE) ||
            (!(r->flags & LU_PCI_F_VIRTFN) && r->physfn) ? -EINVAL : 0;
 }
 
@@ -230,7 +244,9 @@ static int cf_check restore_pci(const struct lu_stream *s,
         pcidevs_unlock();
     }
 
-    return rc ? lu_error(rc, NULL, "PCI %pp, owner %u", &sbdf, r.owner) : 0;
+    return rc ? lu_error(rc, NULL, "PCI_DEV %pp: flags %#x, owner %u", &sbdf,
+                         r.flags, r.owner)
+              : 0;
 }
 
 const struct lu_kind lu_kind_pci = {

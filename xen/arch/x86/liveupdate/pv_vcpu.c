@@ -302,6 +302,11 @@ static const char *bad_field(const struct lu_pv_vcpu_rec *r)
         return "ldt_base";
     if ( r->gdt_ents > FIRST_RESERVED_GDT_ENTRY )
         return "gdt_ents";
+    for ( i = DIV_ROUND_UP(r->gdt_ents, 512); i < ARRAY_SIZE(r->gdt_mfn); i++ )
+        if ( r->gdt_mfn[i] )
+            return "gdt_mfn";
+    if ( r->vcpu_info_mfn == LU_NO_MFN && r->vcpu_info_offset )
+        return "vcpu_info_offset";
     for ( i = 0; i < ARRAY_SIZE(r->dr); i++ )
         if ( !breakpoint_addr_ok(r->dr[i]) )
             return "dr";
@@ -731,7 +736,15 @@ static int check_area(const struct vcpu *v, const struct lu_pv_xsave_rec *r)
     if ( x->xsave_hdr.xstate_bv & ~(r->xcr0_accum | XSTATE_FP_SSE) )
         return -EINVAL;
     if ( !r->xcr0_accum )
+    {
+        unsigned int i;
+
+        for ( i = 0; i < ARRAY_SIZE(x->xsave_hdr.reserved); i++ )
+            if ( x->xsave_hdr.reserved[i] )
+                return -EINVAL;
+
         return r->xcr0 || x->xsave_hdr.xcomp_bv ? -EINVAL : 0;
+    }
 
     memcpy(&hdr, &x->xsave_hdr, sizeof(hdr));
     hdr.xstate_bv &= r->xcr0_accum;

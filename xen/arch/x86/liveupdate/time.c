@@ -164,9 +164,11 @@ const struct lu_time_rec *__init lu_boot_time(void)
     if ( lu_time.stime <= 0 || lu_time.tsc_hz < 1000000 ||
          lu_time.tsc_hz >= (1ULL << 40) || lu_time.wc_nsec >= 1000000000 ||
          (lu_time.flags & ~LU_TIME_FLAGS) || lu_time.reserved ||
+         lu_time.apic_bus_scale > (1U << 26) /* 256 GHz */ ||
          lu_time.platform[sizeof(lu_time.platform) - 1] )
-        panic("live-update: TIME: system time %"PRId64", TSC %"PRIu64" Hz, wall clock %u ns, flags %#x\n",
-              lu_time.stime, lu_time.tsc_hz, lu_time.wc_nsec, lu_time.flags);
+        panic("live-update: TIME: system time %"PRId64", TSC %"PRIu64" Hz, wall clock %u ns, bus scale %u, flags %#x\n",
+              lu_time.stime, lu_time.tsc_hz, lu_time.wc_nsec,
+              lu_time.apic_bus_scale, lu_time.flags);
 
     if ( rdtsc_ordered() < lu_time.tsc )
         panic("live-update: TIME: TSC went back, was %#"PRIx64", is %#"PRIx64"\n",
