@@ -292,17 +292,18 @@ def test_damage(checks, tool, rows):
                                  '/nonexistent'))
 
 
-def note(spec, entries, version=1, size=None, tail=None):
+def note(spec, entries, version=2, size=None, tail=None, header=None):
     value = {n: int(v, 0) for n, v in spec.constants.items()
              if n.startswith('LU_NOTE_') and '<<' not in v}
+    head_size = spec.structs['lu_note_rec'][0]
     fixed = {
         'magic': struct.pack('<QQ', value['LU_NOTE_MAGIC0'], value['LU_NOTE_MAGIC1']),
         'version': version, 'nr_entries': len(entries), 'xen_major': 4, 'xen_minor': 17,
-        'size': spec.structs['lu_note_rec'][0] + 8 * len(entries) + 8
-                if size is None else size,
+        'size': (header or head_size) + 8 * len(entries) + 8 if size is None else size,
+        'header': header or head_size,
         'flags': 1, 'extraversion': b'.5-x'.ljust(32, b'\0'),
     }
-    head = Writer(spec).fill('lu_note_rec', fixed)
+    head = Writer(spec).fill('lu_note_rec', fixed).ljust(header or 0, b'\1')
     table = b''.join(struct.pack('<IHH', *e) for e in entries)
     return head + table + struct.pack('<Q', value['LU_NOTE_TAIL'] if tail is None else tail)
 
@@ -317,6 +318,8 @@ def test_notes(checks, spec, tool, build, rows):
     check('note/entries', says(one, GOOD, r'reads 0x40000004 CPUS version 1\n', '--note'))
     check('note/range', says(note(spec, [(0x40000001, 1, 3)]), GOOD,
                              'HOST version 1 to 3', '--note'))
+    check('note/longer-header', says(note(spec, entries, header=512), GOOD,
+                                     r'reads 0x40000004 CPUS version 1\n', '--note'))
     check('note/last-bytes-of-file', says(b'\0' * 16 + one, GOOD, 'note', '--note'))
     check('note/none', says(pad, DAMAGED, 'no capability note', '--note'))
     check('note/compressed', says(b'\x1f\x8b' + pad, DAMAGED, 'gunzip', '--note'))
@@ -324,7 +327,8 @@ def test_notes(checks, spec, tool, build, rows):
     check('note/two', says(one + bytes(-len(one) % 16) + one, RULES,
                            '2 capability notes', '--note'))
     for label, bad in (('cut', one[:-1]), ('tail', note(spec, entries, tail=1)),
-                       ('version', note(spec, entries, version=2)),
+                       ('version', note(spec, entries, version=1)),
+                       ('header', note(spec, entries, header=spec.structs['lu_note_rec'][0] - 8)),
                        ('size', note(spec, entries, size=88)),
                        ('too-many', note(spec, entries * 129))):
         check(f'note/{label}', says(pad + bad, DAMAGED, 'damaged capability note', '--note'))

@@ -27,7 +27,9 @@ static bool note_is_valid(const uint8_t *p, size_t room)
          note.nr_entries > LU_NOTE_MAX_ENTRIES )
         return false;
 
-    len = sizeof(note) +
+    if ( note.header < sizeof(note) || note.header > room || note.header % 8 )
+        return false;
+    len = note.header +
           note.nr_entries * sizeof(struct lu_note_entry_rec);
     if ( note.size != len + sizeof(tail) || note.size > room )
         return false;
@@ -72,7 +74,7 @@ void lu_note_print(FILE *out, const void *image, size_t where)
     {
         struct lu_note_entry_rec entry;
 
-        memcpy(&entry, p + sizeof(note) + i * sizeof(entry), sizeof(entry));
+        memcpy(&entry, p + note.header + i * sizeof(entry), sizeof(entry));
         fprintf(out, "    reads %#010x %s version %u", entry.type,
                 lu_desc_of(entry.type) ? lu_name_of(entry.type) : "(unknown)",
                 entry.min_version);

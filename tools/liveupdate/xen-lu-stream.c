@@ -227,7 +227,7 @@ static int verify(const struct file *f, const struct lu_stream *s,
         table = malloc((nr + 1) * sizeof(*table));
         if ( !table )
             abort();
-        memcpy(table, img.data + where + sizeof(note), nr * sizeof(*table));
+        memcpy(table, img.data + where + note.header, nr * sizeof(*table));
     }
 
     bad = lu_verify(stderr, s, table, nr);

@@ -22,7 +22,9 @@ from lablib.update import Updates, execute, install, load, reasons
 NOTE = struct.pack("<QQ", 0x556576694c6e6558, 0x7061436574616470)
 TAIL = struct.pack("<Q", 0x446e456574616450)
 # Offsets in the note, from docs/specs/live-update-stream.md.
-VERSION, SIZE, NR_CPUS, NR_ENTRIES, ENTRIES = 16, 20, 36, 44, 88
+VERSION, SIZE, NR_CPUS, FLAGS, NR_ENTRIES, ENTRIES = 16, 20, 36, 40, 44, 272
+SCHEDULER, SCHEDULERS, MAX_PDX, XCR0, CPUID_BASIC, PV_FEATURES = \
+    88, 104, 112, 120, 128, 144
 
 # The breadcrumb's magic number, from the same specification.
 CRUMB = struct.pack("<Q", 0x61647055657669)
@@ -107,6 +109,23 @@ def images(path):
         r"does not read record \S+"
     yield "a Xen with an older record table", good.entry(last, 6, "<H", 0), \
         r"reads record \S+ version"
+    yield "a Xen with another default scheduler", \
+        good.put(SCHEDULER, "16s", b"credit"), \
+        r"scheduler credit2 is in use, the image's default is credit "
+    yield "a Xen without the scheduler in use", \
+        good.put(SCHEDULERS, "<I", 1 << 5), \
+        r"the image has no scheduler credit2"
+    yield "a Xen with a command line of its own", good.put(FLAGS, "<I", 2), \
+        r"a command line is built into the image"
+    yield "a Xen for little memory", good.put(MAX_PDX, "<Q", 1 << 18), \
+        r"frame table has room for 0x40000 pages"
+    yield "a Xen that knows less extended state", good.put(XCR0, "<Q", 0), \
+        r"d0: image: it does not know the extended state"
+    yield "a Xen with a shorter CPU policy", \
+        good.put(CPUID_BASIC, "<I", 1), r"d0: image: its CPUID goes to 0x1,"
+    yield "a Xen that offers fewer CPU features", \
+        good.put(PV_FEATURES, "<I", 0), \
+        r"d0: image: it does not support CPU features 0x[0-9a-f]+ of CPUID 1 EDX"
     yield "a Xen too large for its slot", bytes(too_big), r"."
 
 

@@ -6,7 +6,8 @@
  * holds exactly one capability note, and the note reads every record this Xen
  * writes; the region holds one multiboot2 information block, whose command line
  * ends in our own liveupdate=<size>@<addr> and otherwise differs from the
- * running Xen's only in options that cannot matter to the domains.
+ * running Xen's only in options that cannot matter to the domains; and nothing
+ * else that the note tells of the build would make it panic here (fits.c).
  *
  * What can fail: any of that.  The load is refused with an errno and one line
  * that names what is wrong; nothing has been paused and nothing is loaded.
@@ -102,7 +103,7 @@ static const struct lu_note_rec *find_note(paddr_t s, uint64_t size)
 
 static int check_note(const struct lu_note_rec *n)
 {
-    const struct lu_note_entry_rec *e = (const void *)(n + 1);
+    const struct lu_note_entry_rec *e;
     const uint64_t *tail;
     unsigned int i, j;
 
@@ -110,18 +111,24 @@ static int check_note(const struct lu_note_rec *n)
         return lu_error(-EOPNOTSUPP, NULL,
                         "load: capability note of version %u, this Xen reads %u",
                         n->version, LU_NOTE_VERSION);
-    if ( n->nr_entries > LU_NOTE_MAX_ENTRIES ||
-         n->size != sizeof(*n) + n->nr_entries * sizeof(*e) + sizeof(*tail) )
+    /* Fields that this Xen does not know may follow those that it does. */
+    if ( n->nr_entries > LU_NOTE_MAX_ENTRIES || n->size > PAGE_SIZE ||
+         n->header < sizeof(*n) || n->header > PAGE_SIZE || (n->header & 7) ||
+         n->size != n->header + n->nr_entries * sizeof(*e) + sizeof(*tail) )
         return lu_error(-EINVAL, NULL,
-                        "load: capability note of %u bytes with %u entries",
-                        n->size, n->nr_entries);
+                        "load: capability note of %u bytes, %u of them header, with %u entries",
+                        n->size, n->header, n->nr_entries);
+    e = (const void *)n + n->header;
     tail = (const void *)(e + n->nr_entries);
     if ( *tail != LU_NOTE_TAIL )
         return lu_error(-EINVAL, NULL, "load: capability note is damaged");
 
-    if ( n->entry >= PAGE_SIZE || n->reserved )
-        return lu_error(-EINVAL, NULL, "load: capability note: entry at %#x",
-                        n->entry);
+    if ( n->entry >= PAGE_SIZE || n->reserved ||
+         n->nr_features > LU_NOTE_MAX_FEATURES ||
+         n->scheduler[sizeof(n->scheduler) - 1] )
+        return lu_error(-EINVAL, NULL,
+                        "load: capability note: entry at %#x, %u words of features, or no end of the scheduler's name",
+                        n->entry, n->nr_features);
 
     if ( n->page_info_size < 16 || n->page_info_size > 1024 )
         return lu_error(-EINVAL, NULL, "load: capability note: %u bytes of frame table per page",
@@ -162,6 +169,7 @@ static struct {
     paddr_t entry;              /* 32-bit, multiboot2 */
     paddr_t mbi;                /* multiboot2 information */
     uint64_t hash;              /* of all segments */
+    struct lu_note_rec note;
 } next;
 
 unsigned int lu_image_page_info_size(void)
@@ -198,7 +206,8 @@ int lu_image_verify(const struct kexec_image *image)
         return lu_error(-EIO, NULL,
                         "exec: the image has changed since it was loaded");
 
-    return 0;
+    /* There may be other domains than there were. */
+    return lu_domains_fit(&next.note);
 }
 
 /* ---- Multiboot2 information ------------------------------------------------- */
@@ -437,13 +446,15 @@ int lu_image_check(const struct kexec_image *image)
                         "load: %u multiboot2 information blocks%s", blocks,
                         cmdline ? "" : ", no command line");
 
-    rc = check_note(note) ?: check_cmdline(cmdline);
+    rc = check_note(note) ?: check_cmdline(cmdline) ?:
+         lu_image_fits(note, cmdline);
     if ( !rc )
     {
         next.page_info_size = note->page_info_size;
         next.entry = slot.start + note->entry;
         next.mbi = mbi;
         next.hash = hash_image(image);
+        next.note = *note;
         printk(XENLOG_INFO "live-update: loaded Xen %u.%u%.32s\n",
                note->xen_major, note->xen_minor, note->extraversion);
     }

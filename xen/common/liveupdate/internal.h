@@ -181,7 +181,10 @@ void lu_pages_done(void);
 unsigned int lu_image_page_info_size(void);
 /* ... its 32-bit multiboot2 entry, and the information block it wants; */
 void lu_image_entry(paddr_t *entry, paddr_t *mbi);
-/* ... 0, or -EIO if it is not what was loaded. */
+/* fits.c: 0, or -errno if a build of that note cannot take these domains over. */
+int lu_image_fits(const struct lu_note_rec *n, const char *cmdline);
+int lu_domains_fit(const struct lu_note_rec *n);
+/* ... 0, or -EIO if it is not what was loaded, -errno if it fits no longer. */
 int lu_image_verify(const struct kexec_image *image);
 
 /* pages.c: each save leaves here what the next Xen will find free. */

@@ -14,6 +14,11 @@
 #include <xen/kernel.h>
 #include <xen/lib.h>
 #include <xen/mm.h>
+#include <public/domctl.h>
+
+#include <xen/lib/x86/cpu-policy.h>
+
+#include <asm/xstate.h>
 
 #include "internal.h"
 
@@ -34,10 +39,26 @@ static const struct {
         .xen_minor = XEN_SUBVERSION,
         .page_info_size = sizeof(struct page_info),
         .nr_cpus = NR_CPUS,
-        .flags = IS_ENABLED(CONFIG_DEBUG) ? LU_NOTE_F_DEBUG : 0,
+        .flags = (IS_ENABLED(CONFIG_DEBUG) ? LU_NOTE_F_DEBUG : 0) |
+                 (sizeof(CONFIG_CMDLINE) > 1 ? LU_NOTE_F_CMDLINE : 0),
         .nr_entries = ARRAY_SIZE(note.entry),
         .entry = 0,
+        .header = sizeof(note.head),
         .extraversion = XEN_EXTRAVERSION,
+        .scheduler = CONFIG_SCHED_DEFAULT,
+        .schedulers =
+            (IS_ENABLED(CONFIG_SCHED_CREDIT) << XEN_SCHEDULER_CREDIT) |
+            (IS_ENABLED(CONFIG_SCHED_CREDIT2) << XEN_SCHEDULER_CREDIT2) |
+            (IS_ENABLED(CONFIG_SCHED_ARINC653) << XEN_SCHEDULER_ARINC653) |
+            (IS_ENABLED(CONFIG_SCHED_RTDS) << XEN_SCHEDULER_RTDS) |
+            (IS_ENABLED(CONFIG_SCHED_NULL) << XEN_SCHEDULER_NULL),
+        .nr_features = FEATURESET_NR_ENTRIES,
+        .max_pdx = FRAMETABLE_NR,
+        .xcr0 = XCNTXT_MASK,
+        .cpuid_basic = CPUID_GUEST_NR_BASIC - 1,
+        .cpuid_feat = CPUID_GUEST_NR_FEAT - 1,
+        .cpuid_extd = 0x80000000U + CPUID_GUEST_NR_EXTD - 1,
+        .pv_features = INIT_PV_MAX_FEATURES,
     },
     .entry = {
 #define LU_RECORD(name, min, max) \
@@ -54,6 +75,7 @@ static int __init cf_check prove_note(void)
 
     BUILD_BUG_ON(sizeof(note) > PAGE_SIZE);
     BUILD_BUG_ON(ARRAY_SIZE(note.entry) > LU_NOTE_MAX_ENTRIES);
+    BUILD_BUG_ON(FEATURESET_NR_ENTRIES > LU_NOTE_MAX_FEATURES);
 
     /* arch/x86/boot/head.S: `start` opens the image (xen.lds.S). */
     BUG_ON((char *)start - (char *)_start != note.head.entry);

@@ -87,9 +87,10 @@ struct lu_crumb_rec {
  */
 #define LU_NOTE_MAGIC0  0x556576694c6e6558ULL /* "XenLiveU" */
 #define LU_NOTE_MAGIC1  0x7061436574616470ULL /* "pdateCap" */
-#define LU_NOTE_VERSION 1
+#define LU_NOTE_VERSION 2
 #define LU_NOTE_TAIL    0x446e456574616450ULL /* "PdateEnD" */
 #define LU_NOTE_MAX_ENTRIES 128
+#define LU_NOTE_MAX_FEATURES 32
 
 struct lu_note_entry_rec {
     uint32_t type;              /* LU_REC_*, without LU_REC_OPTIONAL */
@@ -109,12 +110,23 @@ struct lu_note_rec {
     uint32_t nr_entries;
     uint32_t entry;             /* of the 32-bit multiboot2 entry, from the
                                    start of the image; bytes */
-    uint32_t reserved;
+    uint32_t header;            /* bytes of this struct: the table is behind it */
     char     extraversion[32];  /* NUL terminated */
+    char     scheduler[16];     /* without sched=; NUL terminated */
+    uint32_t schedulers;        /* the build has: bit n is XEN_SCHEDULER_* n */
+    uint32_t nr_features;       /* words of pv_features in use */
+    uint64_t max_pdx;           /* entries the frame table can have */
+    uint64_t xcr0;              /* state components the build knows */
+    uint32_t cpuid_basic;       /* last leaf of a CPU policy; */
+    uint32_t cpuid_feat;        /* ... subleaf of leaf 7; */
+    uint32_t cpuid_extd;        /* ... leaf from 0x80000000 on */
+    uint32_t reserved;
+    uint32_t pv_features[LU_NOTE_MAX_FEATURES];
     /* struct lu_note_entry_rec[nr_entries], then uint64_t LU_NOTE_TAIL */
 };
 
-#define LU_NOTE_F_DEBUG  (1U << 0)
+#define LU_NOTE_F_DEBUG   (1U << 0)
+#define LU_NOTE_F_CMDLINE (1U << 1)     /* has a command line built in */
 
 /* ---- Records of the host ------------------------------------------------ */
 
