@@ -148,6 +148,33 @@ static void mask_xen_pins(void)
     }
 }
 
+/*
+ * As do_IRQ() runs them: without the lock, which a handler may want, with IRQs
+ * on, and one at a time: an interrupt that comes meanwhile makes another round.
+ * desc->lock held, and again on return.
+ */
+static void run_xen_handler(struct irq_desc *desc)
+{
+    const struct irqaction *action = desc->action;
+    struct cpu_user_regs *regs = guest_cpu_user_regs();
+
+    desc->status |= IRQ_PENDING;
+    if ( desc->status & IRQ_INPROGRESS )
+        return;
+
+    desc->status |= IRQ_INPROGRESS;
+    while ( desc->status & IRQ_PENDING )
+    {
+        desc->status &= ~IRQ_PENDING;
+        spin_unlock_irq(&desc->lock);
+
+        action->handler(desc->irq, action->dev_id, regs);
+
+        spin_lock_irq(&desc->lock);
+    }
+    desc->status &= ~IRQ_INPROGRESS;
+}
+
 /* An edge that came while masked is lost: let the handlers look. */
 static void unmask_xen_pins(void)
 {
@@ -164,7 +191,7 @@ static void unmask_xen_pins(void)
         if ( xen_pin(desc) )
         {
             desc->handler->enable(desc);
-            desc->action->handler(irq, desc->action->dev_id, guest_cpu_user_regs());
+            run_xen_handler(desc);
         }
         spin_unlock_irq(&desc->lock);
     }
