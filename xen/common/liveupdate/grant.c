@@ -171,6 +171,26 @@ void lu_grant_limits(const struct domain *d, uint32_t *frames,
     *max_version = gt->max_version;
 }
 
+/*
+ * No lock: a frame is in its array before it is shared, and stays there while it
+ * is; whoever asks while the table grows sees one that is not shared yet.
+ */
+bool lu_grant_frame(const struct domain *d, const void *virt)
+{
+    const struct grant_table *gt = d->grant_table;
+    unsigned int i;
+
+    for ( i = 0; i < gt->max_grant_frames; i++ )
+        if ( gt->shared_raw[i] == virt )
+            return true;
+
+    for ( i = 0; i < grant_to_status_frames(gt->max_grant_frames); i++ )
+        if ( gt->status[i] == virt )
+            return true;
+
+    return false;
+}
+
 static int save_frame(struct lu_stream *s, const void *virt)
 {
     struct lu_grant_frame_rec w = { .mfn = virt_to_mfn(virt) };

@@ -17,6 +17,7 @@
 #include <xen/version.h>
 
 #include <asm/apic.h>
+#include <asm/e820.h>
 #include <asm/mpspec.h>
 
 #include "internal.h"
@@ -50,13 +51,36 @@ static void fill_host(const struct lu_kind *k, struct lu_host_rec *r)
     strlcpy(r->extraversion, xen_extra_version(), sizeof(r->extraversion));
 }
 
-/* kexec-tools tells the next Xen nothing of EFI, so that it would find no ACPI. */
+/* XENPF_mem_hotadd counts its pages, and the boot's memory map lacks them. */
+static unsigned long hot_added(void)
+{
+    unsigned long pages = 0;
+    unsigned int i;
+
+    for ( i = 0; i < e820.nr_map; i++ )
+        if ( e820.map[i].type == E820_RAM )
+            pages += e820.map[i].size >> PAGE_SHIFT;
+
+    return total_pages > pages ? total_pages - pages : 0;
+}
+
 static int cf_check check_host(const struct domain *d)
 {
-    if ( efi_enabled(EFI_BOOT) )
-        return lu_blocker(-EOPNOTSUPP, NULL, "efi: Xen was booted by EFI firmware");
+    int rc = 0, err;
 
-    return 0;
+    /* kexec-tools tells the next Xen nothing of EFI: it would find no ACPI. */
+    if ( efi_enabled(EFI_BOOT) )
+        rc = lu_blocker(-EOPNOTSUPP, NULL, "efi: Xen was booted by EFI firmware");
+
+    if ( hot_added() )
+    {
+        err = lu_blocker(-EOPNOTSUPP, NULL,
+                         "memory: %lu pages were added since the boot",
+                         hot_added());
+        rc = rc ?: err;
+    }
+
+    return rc;
 }
 
 static int cf_check save_host(struct lu_stream *s, struct domain *d)

@@ -211,6 +211,8 @@ void lu_arch_for_each_m2p(void (*fn)(void *ctx,
 /* grant.c: what domain_create() wants to know. */
 void lu_grant_limits(const struct domain *d, uint32_t *frames,
                      uint32_t *maptrack_frames, uint32_t *max_version);
+/* grant.c: is this page of Xen's a frame of d's grant table? */
+bool lu_grant_frame(const struct domain *d, const void *virt);
 /* policy.c: the saved policy becomes d's; before its vCPUs exist. */
 int lu_policy_restore(struct domain *d);
 /* pagetables.c: see lu_normalise_domain(). */

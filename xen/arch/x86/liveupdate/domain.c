@@ -32,8 +32,36 @@
 
 /* ---- Blockers -------------------------------------------------------------- */
 
+/*
+ * A page of Xen's that the domain may map and that nobody would share with it
+ * again, 0 if there is none.  The buffers of a domain that xenoprof watches are
+ * shared with who watches it, for example.
+ */
+static unsigned long foreign_shared_page(const struct domain *cd)
+{
+    struct domain *d = (struct domain *)cd; /* for the lock's sake only */
+    const struct page_info *pg;
+    unsigned long mfn = 0;
+
+    spin_lock(&d->page_alloc_lock);
+    page_list_for_each ( pg, &d->xenpage_list )
+    {
+        const void *virt = page_to_virt(pg);
+
+        if ( virt != d->shared_info && !lu_grant_frame(d, virt) )
+        {
+            mfn = mfn_x(page_to_mfn(pg));
+            break;
+        }
+    }
+    spin_unlock(&d->page_alloc_lock);
+
+    return mfn;
+}
+
 static int cf_check check_domain(const struct domain *d)
 {
+    const unsigned long shared = foreign_shared_page(d);
     int first = 0;
 
 #define BLOCK(cond, rc, ...)                            \
@@ -62,6 +90,9 @@ static int cf_check check_domain(const struct domain *d)
           "paging: shadow or log-dirty mode");
     BLOCK(d->vnuma, -EOPNOTSUPP, "vnuma: virtual NUMA");
     BLOCK(!d->creation_finished, -EBUSY, "construction: still being built");
+    BLOCK(shared, -EOPNOTSUPP,
+          "xen-page: it shares Xen's page %#lx, no grant frame or shared info",
+          shared);
 #ifdef CONFIG_ARGO
     BLOCK(d->argo, -EOPNOTSUPP, "argo: rings");
 #endif
