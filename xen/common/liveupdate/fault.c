@@ -9,7 +9,12 @@
  *   jump             all is saved and sealed, then the update is refused
  *   crumb            the breadcrumb is damaged after its checksum was made
  *   record=<t>:<b>   byte b of the first record of type t is flipped after sealing
- * An order serves one update and is gone then.
+ *   reseal=<t>:<b>   the same, and the checksum is made to fit: the stream is whole
+ *                    and says something that is wrong
+ *   hide=<t>         the first record of type t is made one that nobody knows and
+ *                    that may be skipped; the checksum fits
+ * A flip is of bit 0; b counts the body's bytes.  An order serves one update and is
+ * gone then.
  *
  * What can fail: an order that is not understood is refused with -EINVAL, one
  * that names no record lets the update fail with -ENOENT.
@@ -21,7 +26,9 @@
 
 #include "internal.h"
 
-static enum { NONE, ALLOC, FREEZE, JUMP, CRUMB, RECORD } order;
+static enum {
+    NONE, ALLOC, FREEZE, JUMP, CRUMB, RECORD, RESEAL, HIDE
+} order;
 static unsigned int alloc_nr, rec_type, rec_byte;
 
 static char text[32] = "none";
@@ -51,13 +58,18 @@ static int cf_check parse_order(const char *s)
         order = JUMP;
     else if ( !strcmp(s, "crumb") )
         order = CRUMB;
-    else if ( !strncmp(s, "record=", 7) )
+    else if ( !strncmp(s, "record=", 7) || !strncmp(s, "reseal=", 7) )
     {
         rec_type = simple_strtoul(s + 7, &end, 0);
         if ( *end++ != ':' )
             return -EINVAL;
         rec_byte = simple_strtoul(end, &end, 0);
-        order = RECORD;
+        order = s[2] == 'c' ? RECORD : RESEAL;
+    }
+    else if ( !strncmp(s, "hide=", 5) )
+    {
+        rec_type = simple_strtoul(s + 5, &end, 0);
+        order = HIDE;
     }
     else
         return -EINVAL;
@@ -96,17 +108,36 @@ int lu_fault_frozen(void)
                         : 0;
 }
 
+static uint8_t *byte_at(const struct lu_stream *s, uint64_t pos)
+{
+    return (uint8_t *)s->page(s->ctx, pos / LU_STREAM_PAGE) +
+           pos % LU_STREAM_PAGE;
+}
+
+/* END once more, of what the stream has become. */
+static int seal_again(const struct lu_stream *s)
+{
+    struct lu_stream w = *s;
+
+    w.pos -= sizeof(struct lu_hdr_rec) + sizeof(struct lu_end_rec);
+    w.sealed = false;
+
+    return lu_stream_seal(&w);
+}
+
 int lu_fault_sealed(struct lu_stream *s)
 {
+    const unsigned int what = order;
     struct lu_stream r;
     struct lu_rec rec;
     uint64_t pos;
+    unsigned int i;
     int rc;
 
     if ( take(JUMP) )
         return lu_error(-EIO, NULL, "fault: before the jump");
 
-    if ( !take(RECORD) )
+    if ( !take(RECORD) && !take(RESEAL) && !take(HIDE) )
         return 0;
 
     rc = lu_read_init(&r, s->page, s->ctx, s->pos);
@@ -116,14 +147,24 @@ int lu_fault_sealed(struct lu_stream *s)
          lu_find(&r, rec_type, 0, &rec) )
         return lu_error(-ENOENT, NULL, "fault: no record of type %#x",
                         rec_type);
+
+    if ( what == HIDE )
+    {
+        /* All bits of a type: LU_REC_OPTIONAL, and no record has the others. */
+        pos = rec.offset - sizeof(struct lu_hdr_rec);
+        for ( i = 0; i < sizeof(uint32_t); i++ )
+            *byte_at(s, pos + i) = 0xff;
+
+        return seal_again(s);
+    }
+
     if ( rec_byte >= rec.length )
         return lu_error(-ENOENT, NULL, "fault: record %#x has %u bytes",
                         rec_type, rec.length);
 
-    pos = rec.offset + rec_byte;
-    ((uint8_t *)s->page(s->ctx, pos / LU_STREAM_PAGE))[pos % LU_STREAM_PAGE] ^= 1;
+    *byte_at(s, rec.offset + rec_byte) ^= 1;
 
-    return 0;
+    return what == RESEAL ? seal_again(s) : 0;
 }
 
 bool lu_fault_crumb(void)
