@@ -49,6 +49,9 @@ const struct lu_desc lu_descs[] = {
     { LU_REC_GRANT_LIMITS, "GRANT_LIMITS", STRUCT(lu_grant_limits_rec), 1, 1,
       LU_SCOPE_HOST, LU_ONE, {} },
 
+    { LU_REC_CONRING, "CONRING", STRUCT(lu_conring_rec), 1, 1,
+      LU_SCOPE_HOST, LU_MAYBE, { { "nr", "text", &u8 } } },
+
     { LU_REC_DOMAIN, "DOMAIN", STRUCT(lu_domain_rec), 1, 1,
       LU_SCOPE_DOMAIN, LU_ONE, {} },
     { LU_REC_CAPS, "CAPS", STRUCT(lu_caps_rec), 1, 1,

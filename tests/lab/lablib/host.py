@@ -38,7 +38,7 @@ DEAD = re.compile(r"^.*(Panic on CPU \d|FATAL TRAP|FATAL PAGE FAULT|"
                   r"Domain 0 (crashed|shutdown)).*$", re.M)
 
 XEN_ARGS = ("console=com1 com1=115200 loglvl=all guest_loglvl=all noreboot "
-            "spec-ctrl=eager-fpu=1")
+            "conring_size=1M spec-ctrl=eager-fpu=1")
 
 CHANNELS = ("ttyS1", "poll", "hvc0")
 

@@ -95,6 +95,18 @@ class Updates:
         return {int(cpu): float(ms) for cpu, ms in
                 (line.split() for line in out.splitlines())}
 
+    def _dmesg(self, name):
+        """Xen's log goes on: each boot and each update once, in order."""
+        if "loglvl=" in self.host.append:
+            return
+        text = self.host.must("xl dmesg")
+        seen = re.findall(r"Xen version \d|live-update: update \d+(?=:)", text)
+        want = [seen[0] if seen else "a boot"] * (self.count + 1)
+        for n in range(self.count, 0, -1):
+            want.insert(n + 1, f"live-update: update {n}")
+        self.lab.check(seen == want, f"{name}: xl dmesg goes on",
+                       f"{seen}, want {want}; starts with {text[:80]!r}")
+
     def once(self):
         """One update, checked; returns whether the update took place."""
         lab, host = self.lab, self.host
@@ -127,6 +139,7 @@ class Updates:
         lab.check(self._identity() == self.identity,
                   f"{name}: same boot id, same processes",
                   f"{self._identity()}, were {self.identity}")
+        self._dmesg(name)
         later = self._uptime()
         lab.check(later >= uptime, f"{name}: uptime grew",
                   f"{later} s, was {uptime} s")

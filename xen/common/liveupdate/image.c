@@ -150,6 +150,13 @@ static int check_note(const struct lu_note_rec *n)
             if ( e[j].type == k->type )
                 break;
 
+        if ( j == n->nr_entries && k->optional )
+        {
+            printk(XENLOG_WARNING
+                   "live-update: load: the image does not read record %s, which will be lost\n",
+                   k->name);
+            continue;
+        }
         if ( j == n->nr_entries )
             return lu_error(-EOPNOTSUPP, NULL,
                             "load: the image does not read record %s", k->name);

@@ -62,6 +62,7 @@ struct lu_kind {
     } array[3];
 #define LU_ARRAY(body, field, elem) \
     { offsetof(struct body, field), sizeof(elem) }
+    bool optional;              /* no domain misses it: an image need not read it */
 
     /*
      * Blockers.  d is NULL for a kind of the host.  Called while everything
@@ -104,6 +105,7 @@ extern const struct lu_kind lu_kind_policy, lu_kind_pagetables,
                             lu_kind_pv_xsave;
 extern const struct lu_kind lu_kind_mmcfg, lu_kind_gsi, lu_kind_pci,
                             lu_kind_pirq;
+extern const struct lu_kind lu_kind_conring;
 extern const struct lu_kind *const lu_kinds[];
 extern const unsigned int lu_nr_kinds;
 /* rules.c: how many records of each kind it has seen. */

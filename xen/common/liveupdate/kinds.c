@@ -26,6 +26,7 @@ const struct lu_kind *const lu_kinds[] = {
     &lu_kind_mmcfg,
     &lu_kind_gsi,
     &lu_kind_pci,
+    &lu_kind_conring,
 
     &lu_kind_domain,
     &lu_kind_caps,

@@ -840,4 +840,15 @@ struct lu_policy_rec {
     uint32_t nr_msrs;
 };
 
+/* ---- Power management, console ------------------------------------------- */
+
+/* CONRING: text of the console ring, the oldest first; nr u8 follow. */
+#define LU_REC_CONRING (LU_REC_BASE | 0x34)
+
+struct lu_conring_rec {
+    struct lu_id_rec id;
+    uint32_t first;             /* index readers know the first byte by */
+    uint32_t nr;                /* bytes */
+};
+
 #endif /* __XEN_PUBLIC_LIVEUPDATE_H__ */
