@@ -49,6 +49,14 @@ const struct lu_desc lu_descs[] = {
     { LU_REC_GRANT_LIMITS, "GRANT_LIMITS", STRUCT(lu_grant_limits_rec), 1, 1,
       LU_SCOPE_HOST, LU_ONE, {} },
 
+    { LU_REC_PX, "PX", STRUCT(lu_px_rec), 1, 1,
+      LU_SCOPE_HOST, LU_EACH, { { "nr", "state", STRUCT(lu_px_state_rec) } } },
+    { LU_REC_PX_POLICY, "PX_POLICY", STRUCT(lu_px_policy_rec), 1, 1,
+      LU_SCOPE_HOST, LU_EACH, {} },
+    { LU_REC_CX, "CX", STRUCT(lu_cx_rec), 1, 1,
+      LU_SCOPE_HOST, LU_EACH, { { "nr", "state", STRUCT(lu_cx_state_rec) } } },
+    { LU_REC_PM, "PM", STRUCT(lu_pm_rec), 1, 1,
+      LU_SCOPE_HOST, LU_MAYBE, {} },
     { LU_REC_CONRING, "CONRING", STRUCT(lu_conring_rec), 1, 1,
       LU_SCOPE_HOST, LU_MAYBE, { { "nr", "text", &u8 } } },
 

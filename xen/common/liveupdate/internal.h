@@ -105,7 +105,8 @@ extern const struct lu_kind lu_kind_policy, lu_kind_pagetables,
                             lu_kind_pv_xsave;
 extern const struct lu_kind lu_kind_mmcfg, lu_kind_gsi, lu_kind_pci,
                             lu_kind_pirq;
-extern const struct lu_kind lu_kind_conring;
+extern const struct lu_kind lu_kind_px, lu_kind_px_policy, lu_kind_cx,
+                            lu_kind_pm, lu_kind_conring;
 extern const struct lu_kind *const lu_kinds[];
 extern const unsigned int lu_nr_kinds;
 /* rules.c: how many records of each kind it has seen. */

@@ -26,6 +26,11 @@ const struct lu_kind *const lu_kinds[] = {
     &lu_kind_mmcfg,
     &lu_kind_gsi,
     &lu_kind_pci,
+    /* A policy wants its CPUs' states, the governor's tuning that it has run. */
+    &lu_kind_px,
+    &lu_kind_px_policy,
+    &lu_kind_pm,
+    &lu_kind_cx,
     &lu_kind_conring,
 
     &lu_kind_domain,

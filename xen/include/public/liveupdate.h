@@ -842,6 +842,95 @@ struct lu_policy_rec {
 
 /* ---- Power management, console ------------------------------------------- */
 
+/*
+ * PX: performance states of the CPU id.instance as dom0 pushed them
+ * (XENPF_set_processor_pminfo), states with the highest frequency first.
+ */
+#define LU_REC_PX (LU_REC_BASE | 0x30)
+
+struct lu_px_state_rec {        /* _PSS */
+    uint64_t mhz;
+    uint64_t power_mw;
+    uint64_t latency_us;        /* of a transition */
+    uint64_t bus_latency_us;
+    uint64_t control;           /* value that sets it */
+    uint64_t status;            /* value that tells it */
+};
+
+struct lu_px_rec {
+    struct lu_id_rec id;
+    uint32_t nr;                /* struct lu_px_state_rec follow */
+    uint32_t limit;             /* fastest state allowed, by index (_PPC) */
+    uint64_t control_address;   /* where a state is set (_PCT) */
+    uint64_t status_address;    /* where it is read */
+    uint64_t psd_entries;       /* dependency on other CPUs (_PSD) */
+    uint64_t psd_revision;
+    uint64_t psd_domain;
+    uint64_t psd_coord;
+    uint64_t psd_cpus;
+    uint32_t shared;            /* XEN_CPUPERF_SHARED_TYPE_* */
+    uint16_t control_length;
+    uint16_t status_length;
+    uint8_t  control_descriptor, status_descriptor;
+    uint8_t  control_space, status_space; /* 1 I/O port, 0x7f fixed hardware */
+    uint8_t  control_width, status_width; /* bits */
+    uint8_t  control_offset, status_offset;
+    uint8_t  control_access, status_access;
+    uint8_t  reserved[6];
+};
+
+/* PX_POLICY: what xenpm sets for the CPU id.instance and those that go with it. */
+#define LU_REC_PX_POLICY (LU_REC_BASE | 0x31)
+
+struct lu_px_policy_rec {
+    struct lu_id_rec id;
+    char     governor[16];      /* NUL terminated */
+    uint32_t min_khz;
+    uint32_t max_khz;
+    uint32_t cur_khz;           /* governor userspace: the frequency */
+    uint32_t turbo;             /* LU_PX_TURBO_* */
+};
+
+#define LU_PX_TURBO_NONE 0      /* not supported */
+#define LU_PX_TURBO_ON   1
+#define LU_PX_TURBO_OFF  2
+
+/* CX: idle states of the CPU id.instance as dom0 pushed them. */
+#define LU_REC_CX (LU_REC_BASE | 0x32)
+
+struct lu_cx_state_rec {
+    uint64_t address;
+    uint32_t latency_us;
+    uint8_t  type;              /* n of Cn */
+    uint8_t  space;             /* ACPI's: 1 I/O port, 0x7f MWAIT */
+    uint16_t reserved;
+};
+
+struct lu_cx_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_CX_F_* */
+    uint32_t nr;                /* struct lu_cx_state_rec follow */
+};
+
+#define LU_CX_F_BM_CONTROL (1U << 0)
+#define LU_CX_F_BM_CHECK   (1U << 1)
+#define LU_CX_F_HAS_CST    (1U << 2)
+
+/* PM: what xenpm sets for all CPUs. */
+#define LU_REC_PM (LU_REC_BASE | 0x33)
+
+struct lu_pm_rec {
+    struct lu_id_rec id;
+    uint32_t max_cstate;        /* 0xffffffff: no limit */
+    uint32_t max_csubstate;     /* 0xffffffff: no limit */
+    uint32_t flags;             /* LU_PM_F_* */
+    uint32_t ondemand_rate_us;  /* 0: never used */
+    uint32_t ondemand_threshold;
+    uint32_t reserved;
+};
+
+#define LU_PM_F_SMT (1U << 0)   /* the scheduler fills cores to save power */
+
 /* CONRING: text of the console ring, the oldest first; nr u8 follow. */
 #define LU_REC_CONRING (LU_REC_BASE | 0x34)
 
