@@ -11,7 +11,7 @@
  * The record is optional: an image that does not know it starts with an empty
  * ring.  What can fail: the ring is full, then the oldest text goes, as ever.  A
  * ring smaller than what there was is told in the log.  Without memory to set its
-own messages aside the new Xen keeps only those, and says so.
+ * own messages aside the new Xen keeps only those, and says so.
  */
 #include <xen/xmalloc.h>
 
@@ -98,6 +98,9 @@ static int cf_check restore_conring(const struct lu_stream *s,
 const struct lu_kind lu_kind_conring = {
     .name = "CONRING",
     .type = LU_REC_CONRING,
+    .size = sizeof(struct lu_conring_rec),
+    .array = { LU_ARRAY(lu_conring_rec, nr, uint8_t) },
+    .number = LU_MAYBE,
     .version = 1,
     .min_version = 1,
     .pass = LU_PASS_HOST,

@@ -181,6 +181,9 @@ static int cf_check restore_cx(const struct lu_stream *s,
 const struct lu_kind lu_kind_cx = {
     .name = "CX",
     .type = LU_REC_CX,
+    .size = sizeof(struct lu_cx_rec),
+    .array = { LU_ARRAY(lu_cx_rec, nr, struct lu_cx_state_rec) },
+    .number = LU_EACH,
     .version = 1,
     .min_version = 1,
     /*
