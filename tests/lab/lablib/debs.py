@@ -123,6 +123,7 @@ class Packages:
         for have in self.archives.glob(f"{package}_*.deb"):
             if have.name.startswith(stem):
                 return have
+        print(f"  fetching {package} {version}", flush=True)
         work = self.archives / "partial" / f"{package}-{version}"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)

@@ -7,7 +7,8 @@ Happy path:
         host.boot()
         rc, out = host.run("uname -a")
 
-Everything about a run is kept in build/lab/run/NAME: serial.log (what Xen and
+Everything about a run is kept in build/lab/run/NAME (NAME-2 when another run has
+that one): serial.log (what Xen and
 dom0 print), agent.log (the command channel), qemu.txt (the command line and
 what QEMU itself said), and qemu.log if QEMU was asked to log.
 
@@ -30,7 +31,7 @@ from pathlib import Path
 
 from . import cpio, qemu
 from .agent import Agent
-from .place import BUILD, RUNS, LabError
+from .place import BUILD, LabError, RunDir, shown
 
 # What no host recovers from.  Guests' own panics go to their consoles, not here.
 DEAD = re.compile(r"^.*(Panic on CPU \d|FATAL TRAP|FATAL PAGE FAULT|"
@@ -60,6 +61,7 @@ def say(text):
     print(f"  {text}", flush=True)
 
 
+
 class Host:
     """A machine with Xen and dom0.
 
@@ -75,12 +77,14 @@ class Host:
     gdb        a TCP port for QEMU's gdb stub; gdb_wait stops before the start
     qemu_log   items for QEMU's -d
     reboot     let a reset restart the machine instead of ending QEMU
+    directory  of the run, if the caller has one; else one is taken by the name
     """
 
     def __init__(self, name, xen, accel="icount", append="", dom0_args="",
                  files=None, cpus=2, mem=4096, dom0_vcpus=None, dom0_mem=1024,
                  machine="pc", devices=(), channel="ttyS1", gdb=None,
-                 gdb_wait=False, qemu_log=None, reboot=False):
+                 gdb_wait=False, qemu_log=None, reboot=False,
+                 directory=None):
         if channel not in CHANNELS:
             raise LabError(f"channel {channel}: want one of {CHANNELS}")
         self.name, self.xen, self.accel = name, Path(xen), accel
@@ -100,7 +104,8 @@ class Host:
         self.reboot = reboot
         # Wall-clock limits are written for an idle machine and mt.
         self.slow = 4 if accel == "icount" else 2
-        self.dir = RUNS / name
+        self._own_dir = None if directory else RunDir(name)
+        self.dir = directory or self._own_dir.path
         self.log = self.dir / "serial.log"
         self.proc = self.agent = self.qmp = None
         self.pos = 0
@@ -191,7 +196,7 @@ class Host:
         self._qmp_sock = qmp_ours
         qmp_ours.settimeout(60)
         say(f"{self.name}: QEMU {emulator.version} {self.accel}, {self.cpus} "
-            f"CPUs, {self.mem} MiB, log {self.log}")
+            f"CPUs, {self.mem} MiB, log {shown(self.log)}")
         return self
 
     def boot(self, limit=150):
@@ -201,12 +206,18 @@ class Host:
         begin = time.monotonic()
         self.wait_for(r"LAB: ready", limit, "dom0 to boot")
         self.agent.hello(limit * self.slow)
-        say(f"{self.name}: dom0 is up after "
-            f"{time.monotonic() - begin:.0f} s of wall time")
+        up = re.search(r"LAB: ready: .*\bup ([\d.]+) s", self.serial())
+        say(f"{self.name}: dom0 is up after {time.monotonic() - begin:.0f} s, "
+            f"by its own clock {up.group(1) if up else '?'} s")
         return self
 
     def stop(self):
-        """Ends QEMU, if it runs."""
+        """Ends QEMU, if it runs; the directory is free for others then."""
+        self._end()
+        if self._own_dir:
+            self._own_dir.release()
+
+    def _end(self):
         if not self.proc:
             return
         if self.proc.poll() is None:
@@ -282,10 +293,10 @@ class Host:
 
     def show_end(self, lines=40):
         """Prints the end of the serial log and where it is."""
-        print(f"---- last {lines} lines of {self.log}")
+        print(f"---- last {lines} lines of {shown(self.log)}")
         for line in self.serial().splitlines()[-lines:]:
             print("  | " + line.rstrip())
-        print(f"---- whole log: {self.log}", flush=True)
+        print(f"---- whole log: {shown(self.log)}", flush=True)
 
     # Talking
 

@@ -17,7 +17,6 @@ What can fail: the machine has no qemu-system-x86_64 (named, with the package),
 or the backports cannot be fetched.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -27,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import debs
-from .place import CACHE, LabError
+from .place import CACHE, LabError, locked
 from .unpacked import Tree
 
 ACCELS = ("icount", "mt")
@@ -91,7 +90,7 @@ def _version(program, env):
 
 def _unpack_backport():
     """Fetches and unpacks QEMU 10; returns what choose() needs of it."""
-    print("  QEMU 10 for multi-threaded runs: fetching", flush=True)
+    print("lab: QEMU 10 from Debian's backports, for the cache", flush=True)
     tree = Tree(debs.Packages(CACHE, "backports", ["-backports"]))
     for package in ("qemu-system-x86", "qemu-system-data", "seabios",
                     "ipxe-qemu"):
@@ -120,9 +119,7 @@ def _unpack_backport():
 def _backported():
     """(program, env, data directories) of the QEMU in the cache."""
     note = CACHE / "qemu-mt.json"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / "qemu-mt.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(CACHE / "lock", f"what it puts into {CACHE}"):
         found = json.loads(note.read_text()) if note.exists() else None
         if not found or not Path(found["program"]).exists():
             found = _unpack_backport()

@@ -2,8 +2,8 @@
 """What a scenario gets: its parameters, hosts, checks and figures.
 
 Happy path: tests/lab/run makes one Lab per scenario and calls the scenario's
-run(lab).  Each lab.check() prints a PASS or FAIL line at once; figures are kept
-and printed as a table at the end.
+run(lab).  Each lab.check() prints a PASS or FAIL line at once (with lab.quiet, only
+a FAIL line); figures are kept and printed as a table at the end.
 
 What can fail: a failed check does not end the scenario, a LabError does (it
 counts as one more failure).  A scenario that checks nothing has failed.
@@ -12,15 +12,23 @@ counts as one more failure).  A scenario that checks nothing has failed.
 import time
 
 from .host import Host
-from .place import ROOT, LabError
+from .place import ROOT, LabError, RunDir
 from .witness import Witnesses
 
 
 class Lab:
-    """One run of one scenario."""
+    """One run of one scenario.
 
-    def __init__(self, name, accel, params):
+    What it leaves is in `dir`, which is called `run_name`; close() lets others
+    have it.
+    """
+
+    def __init__(self, name, accel, params, run_name=None):
         self.name, self.accel, self.params = name, accel, dict(params)
+        self.run_dir = RunDir(run_name or name)
+        self.dir = self.run_dir.path
+        self.quiet = False
+        self.epilogue = []
         self.used = set()
         self.passed = self.failed = 0
         self.figures = []
@@ -40,7 +48,8 @@ class Lab:
         """One verdict, a PASS or FAIL line; returns whether it passed."""
         if ok:
             self.passed += 1
-            print(f"PASS {self.name}: {what}", flush=True)
+            if not self.quiet:
+                print(f"PASS {self.name}: {what}", flush=True)
         else:
             self.failed += 1
             text = "; ".join(detail.strip().splitlines())
@@ -79,7 +88,7 @@ class Lab:
         kw["channel"] = self.param("CHANNEL", kw.get("channel", "ttyS1"))
         kw["append"] = " ".join(filter(None, [kw.get("append", ""),
                                               self.param("APPEND", "")]))
-        return Host(self.name, xen, self.accel, **kw)
+        return Host(self.name, xen, self.accel, directory=self.dir, **kw)
 
     def witnesses(self, host, wanted):
         """Starts [(name, args)] or [(name, args, tag)]; returns Witnesses."""
@@ -114,12 +123,17 @@ class Lab:
             for line in witnesses.output(tag, "^ERROR")[:8]:
                 print(f"  | {line}", flush=True)
 
+    def close(self):
+        self.run_dir.release()
+
     def table(self):
-        """Prints the figures and how they were taken."""
-        if self.figures:
+        """Prints the figures and the epilogue, and how long it all took."""
+        if self.figures and not self.quiet:
             width = max(len(w) for w, _, _ in self.figures)
             for what, value, unit in self.figures:
                 print(f"  {what:{width}}  {value:>12} {unit}")
+        if self.epilogue:
+            print("\n" + "\n".join("  " + line for line in self.epilogue) + "\n")
         wall = time.monotonic() - self.begin
         print(f"  {self.name}: {self.passed} passed, {self.failed} failed, "
               f"{wall:.0f} s", flush=True)

@@ -6,7 +6,6 @@ of the kinds to use.
 """
 
 from lablib import devices
-from lablib.place import RUNS
 from lablib.update import sequence
 
 
@@ -14,7 +13,7 @@ def run(lab):
     kinds = lab.param("DISKS", "nvme,ahci,ide").split(",")
     duty = 50 if lab.accel == "mt" else 10
     args = [a for n, kind in enumerate(kinds)
-            for a in devices.disk(kind, RUNS / lab.name, n)]
+            for a in devices.disk(kind, lab.dir, n)]
 
     def setup(host):
         found = devices.find_disks(host, range(len(kinds)))

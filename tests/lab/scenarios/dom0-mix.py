@@ -7,7 +7,6 @@ a boot of each would take too long.
 
 from lablib import devices
 from lablib.echo import Echo
-from lablib.place import RUNS
 from lablib.update import sequence
 
 
@@ -16,7 +15,7 @@ def run(lab):
     rate = 128 if lab.accel == "mt" else 32
     disks, nics = ["nvme", "ahci", "ide"], ["e1000", "e1000e"]
     args = [a for n, kind in enumerate(disks)
-            for a in devices.disk(kind, RUNS / lab.name, n)]
+            for a in devices.disk(kind, lab.dir, n)]
     args += [a for n, kind in enumerate(nics) for a in devices.nic(kind, n)]
     with Echo() as echo:
         def setup(host):

@@ -6,7 +6,6 @@ which shows in dom0 finding devices' extended configuration space afterwards.
 """
 
 from lablib import devices
-from lablib.place import RUNS
 from lablib.update import sequence
 
 # Extended configuration space of the root bridge's devices: 4096 bytes each.
@@ -17,7 +16,7 @@ def run(lab):
     kinds = ["nvme", "ahci"]
     duty = 50 if lab.accel == "mt" else 10
     args = [a for n, kind in enumerate(kinds)
-            for a in devices.disk(kind, RUNS / lab.name, n)]
+            for a in devices.disk(kind, lab.dir, n)]
 
     def setup(host):
         lab.check("MCFG" in host.serial(), "Xen uses MMCFG")
