@@ -67,6 +67,7 @@ static void beat(unsigned int cpu, const int64_t *was, const int64_t *is,
                 (unsigned long long)(tsc_was - tsc));
     else if ( tsc - tsc_was > s->max_tsc )
         s->max_tsc = tsc - tsc_was;
+    w_stood_still(d[MONO]);
     s->beats++;
     if ( !s->pace )
     {

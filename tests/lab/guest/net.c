@@ -102,6 +102,7 @@ static void *worker(void *arg)
         now = w_now();
         if ( p.revents && pull() )
         {
+            w_stood_still(now - heard);
             if ( now - heard > max_silence )
                 max_silence = now - heard;
             heard = now;

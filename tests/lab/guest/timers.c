@@ -51,6 +51,7 @@ static void fired(struct kind *k, int64_t due, int64_t now, unsigned long n)
     if ( now < due )
         w_error("%s of %lld ms fired %lld ns early", k->name,
                 (long long)(k->len / MS), (long long)(due - now));
+    w_stood_still(now - due);
     if ( now - due > k->late )
         k->late = now - due;
     k->count += n;

@@ -6,10 +6,12 @@
  * It runs until SIGTERM or SIGINT, or for the seconds given by -t, and then
  * prints one line
  *
- *     WITNESS <name> ok=<0|1> errors=<n> key=value ...
+ *     WITNESS <name> ok=<0|1> errors=<n> gap_ms=<ms> key=value ...
  *
  * and exits 0 only if it found nothing wrong.  SIGUSR1 prints the same line and
- * goes on.  Each thing found wrong is printed at once as "ERROR <name>: ...",
+ * goes on.  `gap_ms` is how long the witness saw its own work stand still: the longest
+ * time between two steps of it, a timer's delay, a silence; SIGUSR2 starts that
+ * figure anew.  Each thing found wrong is printed at once as "ERROR <name>: ...",
  * the first W_MAX_PRINTED of them; all are counted.  A witness that cannot set
  * itself up exits 2 with "ERROR <name>: ...".
  *
@@ -35,6 +37,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,6 +48,7 @@
 
 static const char *w_name;
 static volatile sig_atomic_t w_stop, w_usr1;
+static int64_t *w_gap; /* ns; shared with processes forked later; atomic */
 static unsigned long w_errors;
 static unsigned int w_cpus, w_duty = 100;
 static bool w_break;
@@ -70,6 +74,17 @@ static inline uint64_t w_tsc(void)
 
     asm volatile ( "lfence; rdtsc" : "=a" (lo), "=d" (hi) :: "memory" );
     return ((uint64_t)hi << 32) | lo;
+}
+
+/* The work stood still for `ns`.  Any thread or process may call it. */
+static inline void w_stood_still(int64_t ns)
+{
+    int64_t was = __atomic_load_n(w_gap, __ATOMIC_RELAXED);
+
+    while ( was < ns &&
+            !__atomic_compare_exchange_n(w_gap, &was, ns, false,
+                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED) )
+        ;
 }
 
 /* Counts one error and prints it.  Any thread may call it. */
@@ -105,14 +120,16 @@ static void w_on_signal(int sig)
 {
     if ( sig == SIGUSR1 )
         w_usr1 = 1;
+    else if ( sig == SIGUSR2 )
+        __atomic_store_n(w_gap, 0, __ATOMIC_RELAXED);
     else
         w_stop = 1;
 }
 
 /*
  * Reads the common options.  `extra` is a getopt string of the witness' own
- * ones, which are passed to `opt`; it may be NULL.  SIGUSR1, SIGTERM and SIGINT
- * are blocked in threads made later, so that only the main thread is
+ * ones, which are passed to `opt`; it may be NULL.  SIGUSR1, SIGUSR2, SIGTERM and
+ * SIGINT are blocked in threads made later, so that only the main thread is
  * interrupted: w_wait() lets them in.
  */
 static void w_init(const char *name, int argc, char **argv, const char *extra,
@@ -126,6 +143,10 @@ static void w_init(const char *name, int argc, char **argv, const char *extra,
     w_name = name;
     setvbuf(stdout, NULL, _IOLBF, 0);
     w_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    w_gap = mmap(NULL, sizeof(*w_gap), PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if ( w_gap == MAP_FAILED )
+        w_fatal("no memory");
     if ( extra )
         strncat(opts, extra, sizeof(opts) - sizeof("t:c:d:b"));
     while ( (c = getopt(argc, argv, opts)) != -1 )
@@ -149,10 +170,12 @@ static void w_init(const char *name, int argc, char **argv, const char *extra,
         w_fatal("%u cpus, want 1 to %d", w_cpus, W_MAX_CPUS);
 
     sigaction(SIGUSR1, &sa, NULL);
+    sigaction(SIGUSR2, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
     sigaction(SIGINT, &sa, NULL);
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
@@ -171,14 +194,18 @@ static inline void w_pin(unsigned int cpu)
 }
 
 /*
- * To be called often by a busy loop: sleeps as -d asks, in slices of 10 ms.
- * `slice` belongs to the calling loop and starts as 0.
+ * To be called often by a busy loop, after each step: sleeps as -d asks, in slices
+ * of 10 ms.  `slice` belongs to the calling loop and starts as 0.
  */
 static inline void w_breathe(int64_t *slice)
 {
+    static __thread int64_t last;
     int64_t now = w_now();
     struct timespec rest = { .tv_nsec = 10 * MS * (100 - w_duty) / 100 };
 
+    if ( last )
+        w_stood_still(now - last);
+    last = now;
     if ( w_duty == 100 )
         return;
     if ( !*slice )
@@ -207,7 +234,8 @@ static void w_line(void (*fields)(void))
     unsigned long errors = __atomic_load_n(&w_errors, __ATOMIC_RELAXED);
 
     flockfile(stdout);
-    printf("WITNESS %s ok=%d errors=%lu", w_name, !errors, errors);
+    printf("WITNESS %s ok=%d errors=%lu gap_ms=%.3f", w_name, !errors, errors,
+           __atomic_load_n(w_gap, __ATOMIC_RELAXED) / 1e6);
     fields();
     printf("\n");
     fflush(stdout);
@@ -225,6 +253,7 @@ static inline void w_wait(void (*fields)(void))
 
     pthread_sigmask(SIG_BLOCK, NULL, &let_in);
     sigdelset(&let_in, SIGUSR1);
+    sigdelset(&let_in, SIGUSR2);
     sigdelset(&let_in, SIGTERM);
     sigdelset(&let_in, SIGINT);
     while ( !w_stop )

@@ -73,12 +73,21 @@ class Updates:
         self.args = host.xen_cmdline()
         self.count = 0
         self.gaps = []
+        # For table(): what ran at first, then of each update what took over, the
+        # pause it told of, and what each witness saw.
+        self.rows = [(self._running(), "", {})]
         self.identity = self._identity()
 
     def _identity(self):
         out = self.host.must(
             "cat /proc/sys/kernel/random/boot_id; cat /run/lab/w/*.pid")
         return out.split()
+
+    def _running(self):
+        """The Xen that runs, as version and the start of its build id."""
+        version, build = self.host.must(
+            "xl info xen_version; xl info build_id").split()
+        return f"{version} {build[:8]}"
 
     def _uptime(self):
         return float(self.host.must("cut -d' ' -f1 /proc/uptime"))
@@ -121,6 +130,7 @@ class Updates:
                          "; ".join([out.strip(), *reasons(host, since)])):
             return False
         uptime = self._uptime()
+        self.witnesses.window()
         rc, out = execute(host)
         if not lab.check(rc == 0, f"{name}: kexec executes it",
                          "; ".join([out.strip(), *reasons(host, since)])):
@@ -159,9 +169,36 @@ class Updates:
                              for c, g in sorted(gaps.items()))
             lab.figure(f"{name}: gap seen by the heartbeat",
                        f"{self.gaps[-1]:.3f}", f"ms ({each})")
-        for line in reasons(host, since):
-            lab.say(line.strip())
+        paused = re.search(r"live-update: paused ([\d.]+) ms",
+                           "\n".join(reasons(host, since)))
+        self.rows.append((self._running(), paused.group(1) if paused else "?",
+                          {t: f"{float(f.get('gap_ms', 'nan')):.1f}"
+                           for t, f in now.items()}))
+        if lab.quiet:
+            lab.say(f"{name}: {self.rows[-2][0]} replaced by "
+                    f"{self.rows[-1][0]}, paused {self.rows[-1][1]} ms")
+        else:
+            for line in reasons(host, since):
+                lab.say(line.strip())
         return True
+
+    def table(self):
+        """What happened, a line per update: the Xens, the pause, the gaps."""
+        tags = list(dict.fromkeys(t for _, _, gaps in self.rows for t in gaps))
+        head = ["update", "Xen", "paused", *tags]
+        body = [[str(number) if number else "", xen, paused,
+                 *(gaps.get(t, "") for t in tags)]
+                for number, (xen, paused, gaps) in enumerate(self.rows)]
+        width = [max(map(len, column)) for column in zip(head, *body)]
+        unit = "virtual ms" if self.lab.accel == "icount" else "ms"
+        lines = ["Each update: the Xen that took over, the pause that it tells of, and",
+                 f"for how long each witness saw its own work stand still, in {unit}:",
+                 ""]
+        for row in [head, *body]:
+            lines.append("  ".join(
+                cell.ljust(w) if i == 1 else cell.rjust(w)
+                for i, (cell, w) in enumerate(zip(row, width))).rstrip())
+        return lines
 
     def run(self, count):
         """`count` updates in a row; returns whether all took place."""
@@ -218,6 +255,7 @@ def sequence(lab, wanted, count=3, tools=False, setup=None, **host_kw):
             host.must("xenstart")
         more = (setup(host) if setup else None) or []
         w = lab.witnesses(host, list(wanted) + more)
+        lab.say("at work in dom0: " + ", ".join(w.names))
         before = w.sample()
         host.must(f"sleep {lab.param('SETTLE', 2)}", 300)
         lagging, now = w.progress(before)
@@ -239,4 +277,7 @@ def sequence(lab, wanted, count=3, tools=False, setup=None, **host_kw):
             lab.check(free[turns:] == free[:-turns],
                       "free memory is what it was",
                       f"{free} MiB after each update")
-        return updates.finish()
+        final = updates.finish()
+        if updates.count:
+            lab.epilogue += updates.table()
+        return final

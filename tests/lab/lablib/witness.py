@@ -75,6 +75,11 @@ class Witnesses:
         return {line.split()[0]: parse(line)
                 for line in out.splitlines() if line.strip()}
 
+    def window(self):
+        """From now on: each witness' gap_ms starts anew."""
+        self.host.must("\n".join(
+            f"kill -USR2 $(cat {DIR}/{tag}.pid)" for tag in self.names) or ":")
+
     def progress(self, before, limit=120):
         """Waits until each witness has done work since the sample `before`.
 

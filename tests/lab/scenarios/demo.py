@@ -7,13 +7,13 @@ kind, over disk and network in use.  UPDATES is 4 by default.
 
 from lablib import devices
 from lablib.echo import Echo
-from lablib.place import RUNS
 from lablib.update import sequence
 
 
 def run(lab):
+    lab.quiet = True
     lab.params.setdefault("TO", "4.17-shifted,4.17")
-    args = devices.disk("nvme", RUNS / lab.name, 0) + devices.nic("e1000", 0)
+    args = devices.disk("nvme", lab.dir, 0) + devices.nic("e1000", 0)
     with Echo() as echo:
         def setup(host):
             disk = devices.find_disks(host, [0])[0]
