@@ -234,6 +234,16 @@ def snapshot(root):
             for path in pathlib.Path(root).rglob('*') if path.is_file()}
 
 
+def git(where, *args):
+    """Runs git on its own, whoever the user is; returns what it printed."""
+    done = subprocess.run(
+        ('git', '-c', 'user.name=T', '-c', 'user.email=t@example.org',
+         '-c', 'core.excludesFile=/dev/null') + args, cwd=where, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
 class GraftCase(unittest.TestCase):
     """A test with a tree in self.xen and grafts in self.grafts."""
 

@@ -2,10 +2,9 @@
 """The exported series: git am gives the tree that apply gives."""
 
 import shutil
-import subprocess
 import unittest
 
-from graft_case import GraftCase, snapshot
+from graft_case import GraftCase, git, snapshot
 
 SERIES = '''\
 # The order of the patches.
@@ -13,15 +12,6 @@ first toy: prepare the engine :: xen/common/lu/.*
 second toy: use it :: tools/lu/.* xen/include/lu\\.h
 third toy: nothing of its own
 '''
-
-
-def git(where, *args):
-    done = subprocess.run(
-        ('git', '-c', 'user.name=T', '-c', 'user.email=t@example.org',
-         '-c', 'core.excludesFile=/dev/null') + args, cwd=where, check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
 
 
 class Export(GraftCase):

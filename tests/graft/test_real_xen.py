@@ -10,21 +10,12 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import unittest
 
-from graft_case import TOP, GraftCase
+from graft_case import TOP, GraftCase, git
 
 XEN = pathlib.Path(os.environ.get('XEN_SRC') or TOP / 'build/src/4.17')
 EXAMPLES = pathlib.Path(__file__).resolve().parent / 'examples'
-
-
-def git(where, *args):
-    done = subprocess.run(
-        ('git', '-c', 'user.name=T', '-c', 'user.email=t@example.org',
-         '-c', 'core.excludesFile=/dev/null') + args, cwd=where, check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout
 
 
 @unittest.skipUnless((XEN / 'xen/Makefile').exists(),
