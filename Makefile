@@ -63,7 +63,7 @@ check-all: ## check, and what takes hours: the whole matrix, fuzzing
 	@$(PYTHON) scripts/check --all
 
 .PHONY: bench
-bench: dist ## measure the gap that guests see, in virtual ms
+bench: dist ## how long guests stand still, in virtual ms, next to a reboot
 	@$(PYTHON) tests/bench/run
 
 .PHONY: clean
