@@ -11,8 +11,8 @@ from lablib.update import sequence
 
 
 def run(lab):
-    duty = 20 if lab.accel == "mt" else 5
-    rate = 128 if lab.accel == "mt" else 32
+    duty = 6 if lab.accel == "mt" else 5
+    rate = 64 if lab.accel == "mt" else 32
     disks, nics = ["nvme", "ahci", "ide"], ["e1000", "e1000e"]
     args = [a for n, kind in enumerate(disks)
             for a in devices.disk(kind, lab.dir, n)]
