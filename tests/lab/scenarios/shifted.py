@@ -11,7 +11,7 @@ from lablib.update import sequence
 
 def run(lab):
     lab.params.setdefault("TO", "4.17-shifted,4.17")
-    duty = 20 if lab.accel == "mt" else 5
+    duty = 6 if lab.accel == "mt" else 5
     sequence(lab, [("heartbeat", "{tsc}"), ("memory", f"-m 16 -d {duty}"),
                    ("fpu", f"-d {duty}"), ("timers", ""),
                    ("clock", f"-d {duty}"), ("churn", f"-n 64 -d {duty}")],
