@@ -22,6 +22,9 @@ from .witness import DIR
 # guest time is wall time on a machine that has other things to do.
 SLACK = {"icount": 500, "mt": 5000}
 
+JOINED = re.compile(r"live-update: (\d+) MiB of free memory joined the heap "
+                    r"in (\d+) ms")
+
 
 def build_id(path):
     """The GNU build id of an image, in hex.
@@ -277,6 +280,14 @@ def sequence(lab, wanted, count=3, tools=False, setup=None, **host_kw):
             lab.check(free[turns:] == free[:-turns],
                       "free memory is what it was",
                       f"{free} MiB after each update")
+        if tools and count and "loglvl=" not in host.append:
+            while len(joined := JOINED.findall(host.serial())) < len(free):
+                host.wait_for(JOINED.pattern, 60)
+            lab.check(len(joined) == len(free),
+                      "free memory joined the heap after each update",
+                      f"{len(joined)} lines in the log")
+            lab.say("joined the heap: " + ", ".join(
+                f"{mib} MiB in {ms} ms" for mib, ms in joined))
         final = updates.finish()
         if updates.count:
             lab.epilogue += updates.table()

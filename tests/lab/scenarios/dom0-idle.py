@@ -2,7 +2,8 @@
 """The live update itself: Xen is replaced under an otherwise idle dom0.
 
 The toolstack's daemons run and light witnesses watch.  Free memory of the host
-after the last update must be what it was after the first.  LOAD=0 leaves only the
+after the last update must be what it was after the first, and all of it must have
+joined Xen's heap in the end.  LOAD=0 leaves only the
 heartbeat, for figures; TOOLS=0 starts no xenstored.  Other parameters: see
 lablib/update.py, sequence().
 """

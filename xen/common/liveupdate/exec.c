@@ -264,6 +264,7 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
         return -EBUSY;
 
     printk(XENLOG_INFO "live-update: checking\n");
+    lu_heap_finish();
 
     rc = lu_image_verify(image) ?: check_all();
     if ( rc )

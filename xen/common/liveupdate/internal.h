@@ -206,6 +206,10 @@ void lu_room_add(struct lu_room *room, unsigned long s, unsigned long e);
 /* 0, or -ENOMEM if the next Xen's frame table does not fit; uses room up. */
 int lu_room_check(struct lu_room *room, unsigned int page_info_size);
 
+/* heap.c, CPU 0: free memory joins the heap from now on; has joined it. */
+void lu_heap_start(void);
+void lu_heap_finish(void);
+
 /* ---- What the architecture provides --------------------------------------- */
 
 void lu_arch_for_each_m2p(void (*fn)(void *ctx,

@@ -153,6 +153,7 @@ void lu_resume(void)
     now = rdtsc();
     lu_booting = false;
     lu_boot_drop_stream();
+    lu_heap_start();
 
     if ( xen_build_id(&id, &len) )
         len = 0;

@@ -50,6 +50,25 @@ void lu_grant_raise_limits(int max_frames, int max_maptrack_frames,
                            unsigned int options);
 int lu_grant_adopt(struct domain *d);
 
+/*
+ * Free memory, see liveupdate/heap.c.  While updating, what the boot allocator has
+ * left waits to join the heap, and whoever would get no memory joins some of it.
+ */
+void lu_init_heap_pages(struct page_info *pg, unsigned long nr);
+struct page_info *lu_alloc_heap_pages(unsigned int zone_lo,
+                                      unsigned int zone_hi,
+                                      unsigned int order,
+                                      unsigned int memflags,
+                                      struct domain *d);
+extern const struct page_info *lu_joining;
+void lu_heap_joined(unsigned int node, unsigned int zone, unsigned int order);
+static inline void lu_heap_count(const struct page_info *pg, unsigned int node,
+                                 unsigned int zone, unsigned int order)
+{
+    if ( unlikely(pg == lu_joining) )
+        lu_heap_joined(node, zone, order);
+}
+
 /* A port is made pending.  Debug builds count, see lu_evtchn_unchanged(). */
 #ifndef NDEBUG
 extern unsigned int lu_evtchn_gen;
@@ -80,6 +99,10 @@ static inline void lu_grant_raise_limits(int max_frames,
                                          int max_maptrack_frames,
                                          unsigned int options) {}
 static inline int lu_grant_adopt(struct domain *d) { return 0; }
+#define lu_init_heap_pages init_heap_pages
+#define lu_alloc_heap_pages alloc_heap_pages
+static inline void lu_heap_count(const struct page_info *pg, unsigned int node,
+                                 unsigned int zone, unsigned int order) {}
 static inline void lu_evtchn_touched(void) {}
 
 #endif /* CONFIG_LIVE_UPDATE */

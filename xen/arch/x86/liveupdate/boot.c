@@ -9,7 +9,8 @@
  *                          nothing else, so that RAM can be mapped
  *   lu_boot_parse()        the stream is checked, its MEMORY record read, and
  *                          what no extent covers goes to the boot allocator
- *   lu_boot_heap()         ... and the rest of it to the heap
+ *   lu_boot_heap()         ... and the rest of it waits to join the heap, as
+ *                          does what the boot allocator leaves (heap.c)
  * A page that is not handed out keeps its zeroed page_info, which means "in use,
  * owned by nobody": claiming guest memory is not freeing it.
  *
@@ -231,7 +232,7 @@ static void __init cf_check to_heap(unsigned long s, unsigned long e)
         if ( boot_room.range[i].s == s )
             return;
 
-    init_domheap_pages(pfn_to_paddr(s), pfn_to_paddr(e));
+    lu_init_heap_pages(mfn_to_page(_mfn(s)), e - s);
 }
 
 /* What both Xens must agree on before a single page is given away. */
@@ -442,7 +443,10 @@ void *__init lu_clear_frametable(void *start, int c, size_t len)
     return start;
 }
 
-/* After end_boot_allocator(): the free ranges the boot allocator did not get. */
+/*
+ * After end_boot_allocator(): the free ranges the boot allocator did not get.
+ * Nothing reads the stream about them any more.
+ */
 void __init lu_boot_heap(const struct e820map *map)
 {
     if ( lu_booting )
