@@ -14,7 +14,7 @@
  *
  * What can fail: a page in a state that is not carried (offlined, broken, owned
  * but not allocated) is a blocker found by the dry run.  A page that is already
- * somebody's in the new Xen is fatal.
+ * somebody's in the new Xen is fatal, and so is a domain with more than it may have.
  */
 #include <xen/mm.h>
 #include <xen/sched.h>
@@ -22,6 +22,7 @@
 #include <xen/sort.h>
 
 #include <asm/e820.h>
+#include <asm/liveupdate.h>
 #include <asm/page.h>
 #include <asm/setup.h>
 
@@ -180,6 +181,35 @@ static int classify(const struct page_info *pg, const struct domain **owner)
     return pg->count_info & PGC_extra ? LU_EXT_EXTRA : LU_EXT_RAM;
 }
 
+/*
+ * The zone begins on such a boundary, and in between the frame table has no gap.
+ * The first page of a domain in it is looked at closely, others are compared.
+ */
+#define SCAN_STEP PFN_DOWN(MB(2))
+
+/*
+ * From a page of a domain on, how many are of its owner and, for what classify()
+ * looks at, in its state; `most` at most, all in one SCAN_STEP.
+ */
+static unsigned long alike(const struct page_info *pg, unsigned long most)
+{
+    const unsigned long mask = PGC_broken | PGC_state | PGC_allocated |
+                               PGC_xen_heap | PGC_extra;
+    const unsigned long state = pg->count_info & mask;
+    const unsigned long owner = lu_owner_id(pg);
+    unsigned long n = 1;
+
+    /* While the host runs it may have been freed since. */
+    if ( !(state & PGC_allocated) )
+        return 1;
+
+    while ( n < most && (pg[n].count_info & mask) == state &&
+            lu_owner_id(&pg[n]) == owner )
+        n++;
+
+    return n;
+}
+
 static void scan_range(struct scan *sc, unsigned long s, unsigned long e,
                        unsigned int *next)
 {
@@ -241,7 +271,18 @@ static void scan_range(struct scan *sc, unsigned long s, unsigned long e,
                                 "page %#lx: state not carried: count_info %#lx type_info %#lx",
                                 mfn, pg->count_info, pg->u.inuse.type_info);
         else if ( kind )
-            emit(sc, mfn, 1, owner->domain_id, kind);
+        {
+            unsigned long end = min_t(unsigned long, e,
+                                      (mfn | (SCAN_STEP - 1)) + 1);
+
+            BUILD_BUG_ON(PDX_GROUP_COUNT % SCAN_STEP);
+            if ( *next < nr_extra )
+                end = min_t(unsigned long, end, extra[*next].mfn);
+            end = mfn + alike(pg, end - mfn);
+            emit(sc, mfn, end - mfn, owner->domain_id, kind);
+            mfn = end;
+            continue;
+        }
         else if ( owner == dom_xen )
             /* The M2P, which a dry run has no list of: no room either. */
             taken(sc, mfn, 1);
@@ -292,32 +333,69 @@ static int cf_check save_memory(struct lu_stream *s, struct domain *d)
 
 /* ---- Restore ------------------------------------------------------------- */
 
+/*
+ * What assign_pages() does, for pages that nobody can see before the domains run.
+ * Its conditions hold here too: a domain that lives and may have that many pages.
+ */
+static int own_pages(struct page_info *pg, unsigned int nr, struct domain *d,
+                     bool is_extra)
+{
+    const unsigned long count = (is_extra ? PGC_extra : 0) | PGC_allocated | 1;
+    const unsigned int tot = domain_tot_pages(d);
+    const unsigned long owner = lu_owner_id_of(d);
+    struct page_list_head *list = is_extra ? &d->extra_page_list
+                                           : &d->page_list;
+    unsigned int i;
+
+    if ( d->is_dying )
+        return lu_error(-EINVAL, d, "MEMORY: it is dying");
+    if ( !is_extra && (tot > d->max_pages || nr > d->max_pages - tot) )
+        return lu_error(-E2BIG, d, "MEMORY: %u and %u more pages, %u allowed",
+                        tot, nr, d->max_pages);
+    if ( d->tot_pages + nr < nr )
+        return lu_error(-E2BIG, d, "MEMORY: %u and %u more pages",
+                        d->tot_pages, nr);
+
+    spin_lock(&d->page_alloc_lock);
+
+    if ( is_extra )
+        d->extra_pages += nr;
+    if ( domain_adjust_tot_pages(d, nr) == nr )
+        get_knownalive_domain(d);
+
+    for ( i = 0; i < nr; i++ )
+    {
+        if ( pg[i].count_info || lu_owner_id(&pg[i]) )
+            break;
+        lu_owner_id(&pg[i]) = owner;
+        pg[i].count_info = count;
+        page_list_add_tail(&pg[i], list);
+    }
+
+    spin_unlock(&d->page_alloc_lock);
+
+    return i == nr ? 0
+                   : lu_error(-EEXIST, d,
+                              "MEMORY: page %#lx has count_info %#lx already",
+                              mfn_x(page_to_mfn(&pg[i])), pg[i].count_info);
+}
+
 static int assign_extent(const struct lu_extent_rec *ext, struct domain *d)
 {
-    unsigned long done = 0, i;
-    const bool is_extra = ext->kind == LU_EXT_EXTRA;
-
-    for ( i = 0; i < ext->count; i++ )
-    {
-        struct page_info *pg = mfn_to_page(_mfn(ext->mfn + i));
-
-        if ( pg->count_info || page_get_owner(pg) )
-            return lu_error(-EEXIST, d,
-                            "MEMORY: page %#lx has count_info %#lx already",
-                            ext->mfn + i, pg->count_info);
-        if ( is_extra )
-            pg->count_info = PGC_extra;
-    }
+    unsigned long done = 0;
 
     while ( done < ext->count )
     {
-        unsigned int nr = min_t(unsigned long, ext->count - done, 1U << 18);
-        int rc = assign_pages(mfn_to_page(_mfn(ext->mfn + done)), nr, d,
-                              is_extra ? MEMF_no_refcount : 0);
+        const unsigned long mfn = ext->mfn + done;
+        /* The frame table is contiguous within a group. */
+        const unsigned long room = PDX_GROUP_COUNT -
+                                   (mfn & (PDX_GROUP_COUNT - 1));
+        unsigned int nr = min(ext->count - done, room);
+        int rc = own_pages(mfn_to_page(_mfn(mfn)), nr, d,
+                           ext->kind == LU_EXT_EXTRA);
 
         if ( rc )
-            return lu_error(rc, d, "MEMORY: cannot own %u pages at %#lx", nr,
-                            ext->mfn + done);
+            return rc;
         done += nr;
         process_pending_softirqs();
     }

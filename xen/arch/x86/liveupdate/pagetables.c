@@ -23,6 +23,8 @@
  */
 #include <xen/softirq.h>
 
+#include <asm/liveupdate.h>
+
 #include "../../../common/liveupdate/internal.h"
 
 bool __read_mostly lu_restoring;
@@ -122,6 +124,27 @@ int lu_pv_normalise(struct domain *d)
 
 /* ---- Sums ------------------------------------------------------------------ */
 
+/* What nearly all pages are, in registers: plain, or writable. */
+struct plain {
+    uint64_t page_refs, writable_refs;
+};
+
+/* A page that is; otherwise nothing is counted, and add_page() has to look. */
+static always_inline bool add_plain(struct plain *sum,
+                                    const struct page_info *pg)
+{
+    const unsigned long info = pg->u.inuse.type_info;
+
+    if ( info && (info & ~PGT_count_mask) !=
+                 (PGT_writable_page | PGT_validated) )
+        return false;
+
+    sum->page_refs += pg->count_info & PGC_count_mask;
+    sum->writable_refs += info & PGT_count_mask;
+
+    return true;
+}
+
 static void add_page(struct lu_pagetables_rec *r, const struct page_info *pg)
 {
     const unsigned long info = pg->u.inuse.type_info;
@@ -198,6 +221,7 @@ static int cf_check save_pagetables(struct lu_stream *s, struct domain *d)
         .id = lu_id(&lu_kind_pagetables, d, 0),
     };
     const struct page_info *pg;
+    struct plain plain = { };
     /* With IRQs off nothing else runs, and the lock is none for IRQs off. */
     const bool lock = local_irq_is_enabled();
     const struct vcpu *v;
@@ -220,12 +244,14 @@ static int cf_check save_pagetables(struct lu_stream *s, struct domain *d)
         spin_lock(&d->page_alloc_lock);
     page_list_for_each ( pg, &d->page_list )
     {
-        if ( rc )
-            break;
-        rc = save_page(s, d, &r, pg);
+        if ( likely(add_plain(&plain, pg)) )
+            continue;
+        rc = rc ?: save_page(s, d, &r, pg);
     }
     if ( lock )
         spin_unlock(&d->page_alloc_lock);
+    r.page_refs += plain.page_refs;
+    r.writable_refs += plain.writable_refs;
 
     return rc ?: lu_rec_patch(s, 0, &r, sizeof(r)) ?: lu_rec_end(s);
 }
@@ -254,24 +280,26 @@ static int get_mmio(l1_pgentry_t l1e, struct domain *d)
  * Nearly every entry maps a page of the domain's own, plain or writable.  Nobody
  * else has these pages before the guests run, so counting needs no atomics, and
  * no TLB can hold an older use: what _get_page_type() guards against.
+ *
+ * False, with nothing taken: another page or another use.  Each comparison tests
+ * the bits above a count and its range, at both ends, at once.
  */
-static bool get_own_page(struct page_info *page, const struct domain *d,
-                         bool write)
+static always_inline bool get_own_page(struct page_info *page,
+                                       unsigned long owner, bool write)
 {
     const unsigned long count = page->count_info;
-    unsigned long type = page->u.inuse.type_info;
 
-    if ( page_get_owner(page) != d || !(count & PGC_allocated) ||
-         ((count + 1) & PGC_count_mask) <= 1 )
+    if ( lu_owner_id(page) != owner ||
+         (count & (PGC_allocated | PGC_count_mask)) - (PGC_allocated | 1) >=
+         PGC_count_mask - 1 )
         return false;
 
     if ( write )
     {
-        if ( !type )
-            type = PGT_writable_page | PGT_validated;
-        else if ( (type & ~PGT_count_mask) !=
-                  (PGT_writable_page | PGT_validated) ||
-                  !((type + 1) & PGT_count_mask) )
+        const unsigned long plain = PGT_writable_page | PGT_validated;
+        const unsigned long type = page->u.inuse.type_info ?: plain;
+
+        if ( type - plain >= PGT_count_mask )
             return false;
         page->u.inuse.type_info = type + 1;
     }
@@ -284,7 +312,7 @@ static bool get_own_page(struct page_info *page, const struct domain *d,
  * get_page_from_l1e() for an entry of a kept L1 table of d: the references are
  * those that put_page_from_l1e() will drop.  Same return values.
  */
-static int get_l1e(uint64_t *pte, struct domain *d)
+static noinline int get_l1e(uint64_t *pte, struct domain *d)
 {
     const uint32_t allowed = PAGE_CACHE_ATTRS | _PAGE_GNTTAB;
     l1_pgentry_t l1e = { .l1 = *pte };
@@ -369,37 +397,45 @@ int lu_pv_promote_l1(struct page_info *page)
     /* Other bits than these need no thought, besides the frame. */
     const uint64_t odd_bits = put_pte_flags(L1_DISALLOW_MASK |
                                             PAGE_CACHE_ATTRS) | GRANT_BIT;
-    uint64_t *pte = __map_domain_page(page);
-    unsigned long group = ~0UL;
-    unsigned int i;
+    uint64_t *const table = __map_domain_page(page), *pte;
+    const unsigned long owner = lu_owner_id(page);
+    /* The group that was looked at last, and its pages. */
+    unsigned long first = ~0UL;
+    struct page_info *pages = NULL;
     int rc = 0;
 
     BUILD_BUG_ON(PDX_GROUP_COUNT % L1_PAGETABLE_ENTRIES);
 
-    for ( i = 0; i < L1_PAGETABLE_ENTRIES; i++ )
+    for ( pte = table; pte < table + L1_PAGETABLE_ENTRIES; pte++ )
     {
-        const unsigned long mfn = (pte[i] & PADDR_MASK) >> PAGE_SHIFT;
+        const uint64_t e = *pte;
 
-        if ( !(pte[i] & _PAGE_PRESENT) )
+        if ( !(e & _PAGE_PRESENT) )
             continue;
 
-        if ( !(pte[i] & odd_bits) )
+        if ( likely(!(e & odd_bits)) )
         {
-            if ( mfn / L1_PAGETABLE_ENTRIES != group && mfn_valid(_mfn(mfn)) )
-                group = mfn / L1_PAGETABLE_ENTRIES;
-            if ( mfn / L1_PAGETABLE_ENTRIES == group &&
-                 get_own_page(mfn_to_page(_mfn(mfn)), d, pte[i] & _PAGE_RW) )
+            const unsigned long mfn = (e & PADDR_MASK) >> PAGE_SHIFT;
+
+            if ( unlikely(mfn - first >= L1_PAGETABLE_ENTRIES) &&
+                 mfn_valid(_mfn(mfn)) )
+            {
+                first = mfn & ~(L1_PAGETABLE_ENTRIES - 1UL);
+                pages = mfn_to_page(_mfn(first));
+            }
+            if ( likely(mfn - first < L1_PAGETABLE_ENTRIES) &&
+                 likely(get_own_page(&pages[mfn - first], owner, e & _PAGE_RW)) )
                 continue;
         }
 
-        rc = get_l1e(&pte[i], d);
+        rc = get_l1e(pte, d);
         if ( rc < 0 )
             break;
         /* What get_page_from_l1e() wants changed, of MMIO only. */
-        pte[i] ^= put_pte_flags(rc);
+        *pte ^= put_pte_flags(rc);
     }
 
-    unmap_domain_page(pte);
+    unmap_domain_page(table);
 
     return min(rc, 0);
 }
@@ -538,6 +574,7 @@ static int cf_check audit_pagetables(const struct lu_stream *s,
     };
     struct lu_pagetables_rec then, now = { };
     const struct page_info *pg;
+    struct plain plain = { };
     struct lu_rec rec;
     unsigned int i;
     bool exact;
@@ -552,8 +589,11 @@ static int cf_check audit_pagetables(const struct lu_stream *s,
 
     spin_lock(&d->page_alloc_lock);
     page_list_for_each ( pg, &d->page_list )
-        add_page(&now, pg);
+        if ( !likely(add_plain(&plain, pg)) )
+            add_page(&now, pg);
     spin_unlock(&d->page_alloc_lock);
+    now.page_refs += plain.page_refs;
+    now.writable_refs += plain.writable_refs;
 
     /* A half validated table held references that are not taken again. */
     exact = !(then.flags & LU_PT_F_INEXACT);

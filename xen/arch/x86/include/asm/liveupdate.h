@@ -47,6 +47,10 @@ static inline uint16_t lu_msix_initial(uint16_t control)
                       : control;
 }
 
+/* A page's owner to compare only: page_get_owner() is dear in loops; 0: none. */
+#define lu_owner_id(pg) ((pg)->v.inuse._domain)
+#define lu_owner_id_of(d) ((d) ? virt_to_pdx(d) : 0)
+
 #ifdef CONFIG_LIVE_UPDATE
 
 module_t *lu_boot_detect(multiboot_info_t *mbi, module_t *mod,
