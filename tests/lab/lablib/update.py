@@ -231,12 +231,14 @@ class Updates:
         return final
 
 
-def sequence(lab, wanted, count=3, tools=False, setup=None, **host_kw):
+def sequence(lab, wanted, count=3, tools=False, setup=None, after=None,
+             **host_kw):
     """Boots a host, starts witnesses, updates Xen `count` times.
 
     `wanted` are witnesses, as Lab.witnesses() takes them; `setup(host)` runs
     before they start and may return more of them.  With `tools` the toolstack's
-    daemons run, and free memory is compared.  The remaining arguments are Host's.
+    daemons run, and free memory is compared.  `after(host)` is called after each
+    update.  The remaining arguments are Host's.
     Parameters of the command line: UPDATES instead of `count` (0: none, which
     tells what the lab itself does to the witnesses), TO, a list of flavours with
     commas that take turns as the new Xen (default: the one that is booted),
@@ -274,6 +276,8 @@ def sequence(lab, wanted, count=3, tools=False, setup=None, **host_kw):
                 break
             if tools:
                 free.append(int(host.must("xl info free_memory")))
+            if after:
+                after(host)
         # Each build has a frame table of its own size.
         turns = len(images)
         if len(free) > turns:
