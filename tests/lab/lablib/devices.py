@@ -46,7 +46,7 @@ def disk(kind, directory, number):
 
 def find_disks(host, numbers):
     """{number: /dev/...} of disks made with disk()."""
-    out = host.must("grep . /sys/block/*/size")
+    out = host.must("grep -H . /sys/block/*/size")
     sizes = {int(size) * 512: "/dev/" + name for name, size in
              re.findall(r"/sys/block/([^/]+)/size:(\d+)", out)}
     found = {n: sizes.get((64 + n) * MIB) for n in numbers}
@@ -73,7 +73,7 @@ def configure_nics(host, numbers):
     The outside address is this machine's loopback interface, as the user-mode
     network shows it to the guest.
     """
-    out = host.must("grep . /sys/class/net/*/address")
+    out = host.must("grep -H . /sys/class/net/*/address")
     found = {}
     for n in numbers:
         m = re.search(rf"/sys/class/net/([^/]+)/address:52:54:00:00:00:{n:02x}",
