@@ -294,7 +294,9 @@ class Host:
     def show_end(self, lines=40):
         """Prints the end of the serial log and where it is."""
         print(f"---- last {lines} lines of {shown(self.log)}")
-        for line in self.serial().splitlines()[-lines:]:
+        # The serial port ends its lines with more than one character.
+        text = [line for line in self.serial().splitlines() if line]
+        for line in text[-lines:]:
             print("  | " + line.rstrip())
         print(f"---- whole log: {shown(self.log)}", flush=True)
 
