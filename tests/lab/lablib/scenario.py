@@ -133,7 +133,8 @@ class Lab:
             for what, value, unit in self.figures:
                 print(f"  {what:{width}}  {value:>12} {unit}")
         if self.epilogue:
-            print("\n" + "\n".join("  " + line for line in self.epilogue) + "\n")
+            print("\n".join(["", *(f"  {line}".rstrip()
+                                   for line in self.epilogue), ""]))
         wall = time.monotonic() - self.begin
         print(f"  {self.name}: {self.passed} passed, {self.failed} failed, "
               f"{wall:.0f} s", flush=True)
