@@ -399,8 +399,8 @@ int lu_pv_promote_l1(struct page_info *page)
                                             PAGE_CACHE_ATTRS) | GRANT_BIT;
     uint64_t *const table = __map_domain_page(page), *pte;
     const unsigned long owner = lu_owner_id(page);
-    /* The group that was looked at last, and its pages. */
-    unsigned long first = ~0UL;
+    /* The group that was looked at last, and its pages.  Far from any mfn: none. */
+    unsigned long first = ~0UL >> 1;
     struct page_info *pages = NULL;
     int rc = 0;
 
