@@ -270,6 +270,8 @@ class Interrupt(unittest.TestCase):
                 "check.SUITES = [check.Suite(n, 'check', 1, 1, (), ['sh', '-c',"
                 " f'sleep 60 & echo $! >{n}.part; mv {n}.part {n}.pid; wait'])"
                 " for n in 'ab']\n"
+                # A test in the background was told to ignore it.
+                "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
                 "signal.signal(signal.SIGTERM, check.interrupted)\n"
                 "sys.exit(check.main(['check', '--jobs', '2']))\n")
             child = subprocess.Popen(
