@@ -411,7 +411,13 @@ int lu_pv_promote_l1(struct page_info *page)
         const uint64_t e = *pte;
 
         if ( !(e & _PAGE_PRESENT) )
+        {
+            /* What a balloon has left is empty: four at a time. */
+            if ( !((unsigned long)pte & (4 * sizeof(*pte) - 1)) &&
+                 !((pte[1] | pte[2] | pte[3]) & _PAGE_PRESENT) )
+                pte += 3;
             continue;
+        }
 
         if ( likely(!(e & odd_bits)) )
         {
