@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest of a host: made by xl in dom0, obeying through xenstore.
+
+Happy path:
+
+    host = lab.host(files=guest.files(), ...)
+    host.boot(); host.must("xenstart")
+    g = guest.Guest(host, "one", vcpus=1)
+    g.create()
+    g.must("uname -a")
+    w = lab.witnesses(g, [("heartbeat", "")])
+
+It runs dom0's own kernel and image; init finds lab.guest= and serves commands
+(guest/domu.sh).  Its console goes to /run/lab/console.NAME in dom0.  A Guest is to
+Witnesses what a Host is.
+
+What can fail: xl refuses, or the guest does not answer in time: LabError with the
+end of the guest's console.
+"""
+
+import shlex
+
+from .place import BUILD, LabError
+
+KERNEL, RAMDISK = "/boot/guest-kernel", "/boot/guest.gz"
+
+
+def files():
+    """What dom0 needs for guests: to be given to Host."""
+    return {KERNEL: BUILD / "vmlinuz", RAMDISK: BUILD / "dom0.cpio.gz"}
+
+
+class Guest:
+    """One domU by its name; config are more lines of its xl.cfg."""
+
+    def __init__(self, host, name, kind="pv", vcpus=1, memory=160,
+                 config=""):
+        self.host, self.name, self.kind = host, name, kind
+        self.vcpus, self.memory, self.config = vcpus, memory, config
+        self.slow = host.slow
+        self.number = 0
+
+    def cfg(self):
+        return (f'name = "{self.name}"\ntype = "{self.kind}"\n'
+                f'kernel = "{KERNEL}"\nramdisk = "{RAMDISK}"\n'
+                f'memory = {self.memory}\nvcpus = {self.vcpus}\n'
+                f'extra = "console=hvc0 rdinit=/init lab.guest={self.name} '
+                f'quiet"\n{self.config}\n')
+
+    def create(self, limit=120):
+        """xl create, and waits until the guest obeys."""
+        path = f"/run/lab/{self.name}.cfg"
+        self.host.must(f"cat >{path} <<'EOF'\n{self.cfg()}EOF\n"
+                       f"xl create {path} 2>&1", limit)
+        self.host.must(
+            f"(setsid xenconsole --num 0 --type pv $(xl domid {self.name}) "
+            f">/run/lab/console.{self.name} 2>&1 3>&- </dev/null &)")
+        self.must("true", limit)
+        return self
+
+    def domid(self):
+        return int(self.host.must(f"xl domid {self.name}"))
+
+    def run(self, script, limit=120):
+        """Runs a shell script in the guest; returns (exit code, output)."""
+        self.number += 1
+        return self.host.run(
+            f"inguest {self.name} {self.number} {limit * self.slow} "
+            f"<<'INGUEST'\n{script}\nINGUEST\n", limit + 30)
+
+    def must(self, script, limit=120):
+        """Runs a script that has to succeed; returns its output."""
+        rc, out = self.run(script, limit)
+        if rc:
+            raise LabError(f"{self.name}: '{script.strip()[:200]}' ended with "
+                           f"{rc}:\n{out.strip()[-2000:]}\n{self.console()}")
+        return out
+
+    def console(self, lines=20):
+        """The end of what the guest has printed."""
+        _, out = self.host.run(f"tail -n {lines} "
+                               f"/run/lab/console.{shlex.quote(self.name)}")
+        return out
+
+    def trouble(self, pattern):
+        """The lines of the guest's kernel log that match."""
+        _, out = self.run(f"dmesg | grep -E '{pattern}' | head -n 10")
+        return out
