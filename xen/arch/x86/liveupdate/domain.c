@@ -75,8 +75,6 @@ static int cf_check check_domain(const struct domain *d)
     } while ( 0 )
 
     BLOCK(d->is_dying, -EBUSY, "its destruction");
-    BLOCK(!is_hardware_domain(d), -EOPNOTSUPP,
-          "domain-kind: a domain besides dom0");
     BLOCK(is_hvm_domain(d), -EOPNOTSUPP, "domain-kind: HVM or PVH");
     BLOCK(is_pv_32bit_domain(d), -EOPNOTSUPP, "pv32: a 32-bit PV domain");
     BLOCK(d->target, -EOPNOTSUPP, "stubdom: privilege over d%d",

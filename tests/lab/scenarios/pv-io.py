@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""PV guests at work: disks and network by dom0's backends, across the update.
+
+Two guests, of 1 and 4 vCPUs (VCPUS, with commas).  Each writes and reads checksummed
+data on a disk of its own (phy: on an NVMe disk of dom0) and has a TCP stream to the
+outside, over netfront, netback and a bridge.  dom0 has witnesses too.  After each
+update every byte has to be right and every connection kept; in the end no kernel may
+have logged an error.  TO: flavours that take turns as the new Xen.
+"""
+
+from lablib import devices, guest
+from lablib.echo import Echo
+from lablib.place import LabError
+from lablib.update import Updates, install
+
+# Errors of a block or network driver, a stall, or a clock that is not trusted.
+TROUBLE = (r"I/O error|Buffer I/O|blkfront.*(err|bad)|netfront.*(err|bad)|"
+           r"xen-blkback.*(err|fail|bad|inval)|xen_netback.*(err|fail|bad)|"
+           r"BUG:|Oops|soft lockup|hung_task|blocked for more|rcu.*stall|"
+           r"Clocksource .*unstable|grant.*(still in use|leak)|gntdev.*fail")
+
+
+def config(n, disk):
+    return (f"disk = ['format=raw,vdev=xvda,access=rw,backendtype=phy,"
+            f"script=/bin/hotplug,target={disk}']\n"
+            f"vif = ['bridge=xenbr0,script=/bin/hotplug,"
+            f"mac=00:16:3e:00:00:{n:02x}']\n")
+
+
+def bridge(host):
+    """The outside's card becomes a port of xenbr0; dom0's address moves."""
+    (name, outside), = devices.configure_nics(host, [0]).values()
+    host.must(f"brctl addbr xenbr0 && ip addr flush dev {name} && "
+              f"brctl addif xenbr0 {name} && "
+              f"ip addr add 10.0.2.15/24 dev xenbr0 && ip link set xenbr0 up")
+    return outside
+
+
+def network(g, n, outside):
+    g.must("modprobe -q xen-netfront; i=0; "
+           "until [ -e /sys/class/net/eth0 ]; do usleep 100000; i=$((i+1)); "
+           "[ $i -gt 300 ] && exit 1; done; "
+           f"ip addr add 10.0.2.{20 + n}/24 dev eth0; ip link set eth0 up; "
+           "for i in 1 2 3 4 5 6 7 8 9 10; do "
+           f"ping -c 1 -W 5 {outside} >/dev/null && exit 0; done; exit 1")
+
+
+def check(lab, when, owners):
+    """owners: {name: (Witnesses, sample before)}."""
+    for name, (w, before) in owners.items():
+        lagging, now = w.progress(before)
+        bad = [t for t, f in now.items() if f.get("ok") != "1"]
+        lab.check(not lagging and not bad, f"{when}: all goes on in {name}",
+                  f"{lagging} {bad}")
+        lab.errors_of(w, bad)
+
+
+def run(lab):
+    count = lab.param("UPDATES", 5)
+    vcpus = [int(n) for n in lab.param("VCPUS", "1,4").split(",")]
+    images = [lab.xen(f) for f in
+              lab.param("TO", lab.param("FLAVOUR", "4.17")).split(",")]
+    files = guest.files()
+    paths = install(files, images)
+    duty = 6 if lab.accel == "mt" else 4
+    args = [a for n in range(len(vcpus))
+            for a in devices.disk("nvme", lab.dir, n)] + devices.nic("e1000e", 0)
+    with Echo() as echo, lab.host(append="liveupdate=64M", files=files,
+                                  devices=args) as host:
+        host.boot()
+        host.must("xenstart && modprobe -a bridge xen-blkback xen-netback")
+        disks = devices.find_disks(host, range(len(vcpus)))
+        outside = bridge(host)
+        guests, seen = [], {}
+        for n, nr in enumerate(vcpus):
+            g = guest.Guest(host, f"g{n}", vcpus=nr,
+                            config=config(n, disks[n])).create()
+            guests.append(g)
+            network(g, n, outside)
+            seen[g] = lab.witnesses(g, [
+                ("heartbeat", "{tsc}"), ("timers", ""),
+                ("disk", f"-f /dev/xvda -q 4 -d {duty}"),
+                ("net", f"-a {outside} -p {echo.port} -r 32"),
+                ("memory", f"-m 8 -d {duty}"), ("churn", f"-n 16 -d {duty}")])
+        w = lab.witnesses(host, [("heartbeat", "{tsc}"),
+                                 ("memory", f"-m 8 -d {duty}")])
+        updates = Updates(lab, host, images, paths, w)
+        for n in range(count):
+            before = {g.name: (seen[g], seen[g].sample()) for g in guests}
+            if not updates.once():
+                raise LabError("no update took place")
+            check(lab, f"update {n + 1}", before)
+        for g in guests:
+            lab.verdicts({f"{g.name}'s {t}": f
+                          for t, f in seen[g].stop().items()}, "in the end")
+            lab.check(not g.trouble(TROUBLE), f"{g.name}: nothing in its log",
+                      g.trouble(TROUBLE))
+        _, said = host.run(f"dmesg | grep -E '{TROUBLE}'")
+        lab.check(not said, "nothing in dom0's log", said)
+        lab.check(echo.accepted == len(vcpus), "every connection was kept",
+                  f"{echo.accepted} connections of {len(vcpus)} guests")
+        for g in guests:
+            host.must(f"xl destroy {g.name}")
+        updates.finish()
