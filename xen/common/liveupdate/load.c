@@ -72,22 +72,29 @@ static int lu_kexec_exec(void)
 static int cf_check check_kexec(const struct domain *d)
 {
     int pos = !!test_bit(KEXEC_FLAG_DEFAULT_POS, &kexec_flags);
+    int rc = 0, err;
 
     if ( test_bit(KEXEC_IMAGE_DEFAULT_BASE + pos, &kexec_flags) )
-        return lu_blocker(-EBUSY, NULL,
-                          "kexec-image: an image loaded for kexec -e; unload it, and load it again afterwards");
+        rc = lu_blocker(-EBUSY, NULL,
+                        "kexec-image: an image loaded for kexec -e; unload it, and load it again afterwards");
 
     pos = !!test_bit(KEXEC_FLAG_CRASH_POS, &kexec_flags);
 
     if ( test_bit(KEXEC_IMAGE_CRASH_BASE + pos, &kexec_flags) )
-        return lu_blocker(-EBUSY, NULL,
-                          "crash-image: a loaded crash image, which holds addresses of this Xen; unload it, and load it again afterwards");
+    {
+        err = lu_blocker(-EBUSY, NULL,
+                         "crash-image: a loaded crash image, which holds addresses of this Xen; unload it, and load it again afterwards");
+        rc = rc ?: err;
+    }
 
     if ( kexec_crash_area.size )
-        return lu_blocker(-EOPNOTSUPP, NULL,
-                          "crashkernel: memory reserved for a crash kernel");
+    {
+        err = lu_blocker(-EOPNOTSUPP, NULL,
+                         "crashkernel: memory reserved for a crash kernel");
+        rc = rc ?: err;
+    }
 
-    return 0;
+    return rc;
 }
 
 const struct lu_kind lu_kind_kexec = {
