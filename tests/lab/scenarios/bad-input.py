@@ -264,7 +264,7 @@ def part_guest(lab):
     path = lab.first_xen()
     files = {"/boot/vmlinuz": BUILD / "vmlinuz",
              "/etc/guest.cfg": b'name = "guest"\nkernel = "/boot/vmlinuz"\n'
-                               b'memory = 64\nvcpus = 1\ntype = "pvh"\n'}
+                               b'memory = 192\nvcpus = 1\ntype = "pvh"\n'}
     paths = install(files, [path])
     with lab.host(append="liveupdate=64M", files=files) as host:
         host.boot()
@@ -283,8 +283,9 @@ def part_memory(lab):
     small, large = lab.first_xen(), lab.xen("4.17-shifted")
     files = {}
     paths = install(files, [small, large])
-    # All but 16 MiB to dom0: too little for what one frame table is larger.
-    with lab.host(append="liveupdate=64M dom0_mem=-16M", files=files) as host:
+    # All but 40 MiB to dom0: enough for a frame table of the same size, too little
+    # for one twice as large.
+    with lab.host(append="liveupdate=64M dom0_mem=-40M", files=files) as host:
         host.boot()
         w = lab.witnesses(host, [("heartbeat", "{tsc}"),
                                  ("memory", "-m 8 -d 5")])
