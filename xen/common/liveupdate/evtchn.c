@@ -104,10 +104,11 @@ static int cf_check evtchn_check(const struct domain *cd)
  * A free port counts as well if FIFO remembers it: as the tail of a queue, or as
  * pending before its event array page came.  Its next owner depends on that.
  */
-static bool port_matters(const struct evtchn *chn)
+static bool port_matters(const struct domain *d, const struct evtchn *chn)
 {
     return (chn->state != ECS_FREE && chn->state != ECS_RESERVED) ||
-           chn->fifo_lastq || chn->pending;
+           /* A reset to the 2-level ABI leaves these behind, out of its reach. */
+           (d->evtchn_fifo && (chn->fifo_lastq || chn->pending));
 }
 
 static int port_to_wire(const struct evtchn *chn, struct lu_evtchn_port_rec *w)
@@ -192,7 +193,7 @@ static int cf_check evtchn_save(struct lu_stream *s, struct domain *d)
 #endif
 
     for ( port = 1; port < head.valid_ports; port++ )
-        if ( dry || port_matters(evtchn_from_port(d, port)) )
+        if ( dry || port_matters(d, evtchn_from_port(d, port)) )
             head.nr++;
 
     for ( virq = 0; virq < NR_VIRQS; virq++ )
@@ -209,7 +210,7 @@ static int cf_check evtchn_save(struct lu_stream *s, struct domain *d)
 
         if ( !dry )
         {
-            if ( !port_matters(chn) )
+            if ( !port_matters(d, chn) )
                 continue;
 
             rc = port_to_wire(chn, &w);

@@ -474,17 +474,18 @@ static int restore_gfns(const struct lu_stream *s, const struct lu_rec *rec,
     return 0;
 }
 
-/* Grants are of the domain's own pages, or of I/O memory; gfns of PV are mfns. */
+/*
+ * gfns of PV are mfns.  Nothing is to be said of the frame's owner: a guest that
+ * drops a mapping behind the interface's back (put_page_from_l1e() tells) and
+ * gives the page away leaves the entry active.  References to the page are held
+ * by whoever really maps it.
+ */
 static bool active_page_ok(const struct domain *d,
                            const struct lu_grant_active_rec *w)
 {
-    if ( w->mfn >> (paddr_bits - PAGE_SHIFT) ||
-         (w->gfn != LU_GRANT_NO_GFN && !paging_mode_translate(d) &&
-          w->gfn != w->mfn) )
-        return false;
-
-    return is_iomem_page(_mfn(w->mfn)) ||
-           page_get_owner(mfn_to_page(_mfn(w->mfn))) == d;
+    return !(w->mfn >> (paddr_bits - PAGE_SHIFT)) &&
+           (w->gfn == LU_GRANT_NO_GFN || paging_mode_translate(d) ||
+            w->gfn == w->mfn);
 }
 
 static int restore_active(struct domain *d,
@@ -503,7 +504,7 @@ static int restore_active(struct domain *d,
 
     if ( !active_page_ok(d, w) )
         return lu_error(-EINVAL, d,
-                        "grant %u: mfn %#"PRIx64", gfn %#"PRIx64" is not its page",
+                        "grant %u: mfn %#"PRIx64", gfn %#"PRIx64" cannot be",
                         w->ref, w->mfn, w->gfn);
 
     act = &_active_entry(gt, w->ref);

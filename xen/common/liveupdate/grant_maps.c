@@ -97,9 +97,8 @@ static int hold_mapping(struct domain *ld, grant_handle_t handle,
     struct page_info *page;
     int rc = 0;
 
-    /* Long dead: the mapping has gone implicitly, only the handle is left. */
     if ( !rd )
-        return 0;
+        return -ESRCH;
 
     if ( w->ref >= nr_grant_entries(rd->grant_table) )
     {
@@ -211,8 +210,21 @@ static int restore_map(struct domain *d, grant_handle_t handle,
     }
 
     rc = grow_maptrack(d, handle);
-    if ( !rc )
-        rc = hold_mapping(d, handle, w);
+    if ( rc )
+        return rc;
+
+    /*
+     * Who granted is long dead, and the mapping has gone implicitly.  A later
+     * domain of that ID must not be taken for it: gnttab_release_mappings() trusts
+     * a handle.
+     */
+    if ( !lu_domain(w->domid) )
+    {
+        free_handle(gt, v, handle);
+        return 0;
+    }
+
+    rc = hold_mapping(d, handle, w);
     if ( rc )
         return rc;
 

@@ -46,6 +46,8 @@ void lu_heap_joined(unsigned int node, unsigned int zone, unsigned int order)
 {
     avail[node][zone] -= 1UL << order;
     total_avail_pages -= 1L << order;
+    /* The lock is dropped before join() goes on: others may free this page. */
+    lu_joining = NULL;
 }
 
 /* Join lock held; [s, e) does not wait any more. */
@@ -63,8 +65,6 @@ static void join(unsigned long s, unsigned long e)
         free_heap_pages(pg, order, true);
         s += 1UL << order;
     }
-
-    lu_joining = NULL;
 }
 
 static unsigned long range_end(const struct page_info *head)
@@ -230,22 +230,46 @@ static unsigned long __init alike(unsigned long mfn, unsigned long nr)
     return m - mfn;
 }
 
-/* In place of init_heap_pages(), for what the boot allocator has left. */
-void __init lu_init_heap_pages(struct page_info *pg, unsigned long nr)
+/* The first of the pages [s, e) that are known to be bad, see init_boot_pages(). */
+static bool __init next_bad(unsigned long s, unsigned long e,
+                            unsigned long *bad_s, unsigned long *bad_e)
 {
-    static bool __initdata ready;
-    unsigned long s = mfn_x(page_to_mfn(pg));
-    unsigned int zone;
+    unsigned int nr = 0, i;
+    const struct platform_bad_page *bad = get_platform_badpages(&nr);
+    const char *p = opt_badpage;
 
-    if ( !lu_booting )
+    *bad_s = *bad_e = e;
+
+    for ( i = 0; bad && i < nr; i++ )
+        if ( bad[i].mfn < *bad_s && bad[i].mfn + (1UL << bad[i].order) > s )
+        {
+            *bad_s = max(s, bad[i].mfn);
+            *bad_e = min(e, bad[i].mfn + (1UL << bad[i].order));
+        }
+
+    while ( *p )
     {
-        init_heap_pages(pg, nr);
-        return;
+        const unsigned long first = simple_strtoul(p, &p, 0);
+        unsigned long last = first;
+
+        if ( *p == '-' )
+            last = max(first, simple_strtoul(p + 1, &p, 0));
+        if ( first < *bad_s && last >= s )
+        {
+            *bad_s = max(s, first);
+            *bad_e = min(e, last + 1);
+        }
+        if ( *p != ',' )
+            break;
+        p++;
     }
 
-    for ( zone = 0; !ready && zone < NR_ZONES; zone++ )
-        INIT_PAGE_LIST_HEAD(&waiting[zone]);
-    ready = true;
+    return *bad_s < e;
+}
+
+static void __init wait_pages(unsigned long s, unsigned long nr)
+{
+    unsigned int zone;
 
     while ( nr )
     {
@@ -276,6 +300,29 @@ void __init lu_init_heap_pages(struct page_info *pg, unsigned long nr)
             s += n;
         }
     }
+}
+
+/* In place of init_heap_pages(), for what the boot allocator has left. */
+void __init lu_init_heap_pages(struct page_info *pg, unsigned long nr)
+{
+    static bool __initdata ready;
+    unsigned long s = mfn_x(page_to_mfn(pg)), e = s + nr, bad_s, bad_e;
+    unsigned int zone;
+
+    if ( !lu_booting )
+    {
+        init_heap_pages(pg, nr);
+        return;
+    }
+
+    for ( zone = 0; !ready && zone < NR_ZONES; zone++ )
+        INIT_PAGE_LIST_HEAD(&waiting[zone]);
+    ready = true;
+
+    /* What init_boot_pages() leaves out, of ranges that never went there. */
+    for ( ; next_bad(s, e, &bad_s, &bad_e); s = bad_e )
+        wait_pages(s, bad_s - s);
+    wait_pages(s, e - s);
 }
 
 /* ---- When the domains run --------------------------------------------------- */

@@ -150,8 +150,12 @@ void lu_resume(void)
         nr++;
     }
 
-    now = rdtsc();
+    /* Before any domain runs: it may create others, which are no old ones. */
     lu_booting = false;
+    for_each_domain ( d )
+        domain_unpause(d);
+
+    now = rdtsc();
     lu_boot_drop_stream();
     lu_heap_start();
 

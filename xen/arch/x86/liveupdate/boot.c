@@ -460,6 +460,16 @@ void __init lu_init_domheap_pages(paddr_t ps, paddr_t pe)
         init_domheap_pages(ps, pe);
 }
 
+static bool is_internal(const struct lu_stream *s, const struct lu_rec *rec,
+                        const struct lu_memory_rec *mem, unsigned int i,
+                        struct lu_extent_rec *ext)
+{
+    return !lu_rec_read(s, rec, sizeof(*mem) +
+                        mem->nr_ram * sizeof(struct lu_range_rec) +
+                        i * sizeof(*ext), ext, sizeof(*ext)) &&
+           ext->kind == LU_EXT_INTERNAL;
+}
+
 /*
  * After the guests run: stream and MFN array are memory like any other.  The
  * extents of kind INTERNAL name them; nothing reads the stream afterwards.  They
@@ -470,6 +480,7 @@ void lu_boot_drop_stream(void)
 {
     struct lu_memory_rec mem;
     struct lu_rec rec;
+    struct lu_extent_rec ext;
     const struct lu_stream s = boot_stream;
     unsigned long j;
     unsigned int i, nr = 0;
@@ -479,28 +490,26 @@ void lu_boot_drop_stream(void)
                         sizeof(mem)) )
         return;
 
-    /* Freeing scribbles over what is still being read: collect first. */
-    list = xmalloc_array(struct lu_range_rec, mem.nr_extents ?: 1);
+    /*
+     * Freeing scribbles over what is still being read: collect first.  Most
+     * extents are of domains, so count those that matter before.
+     */
+    for ( i = 0; i < mem.nr_extents; i++ )
+        nr += is_internal(&s, &rec, &mem, i, &ext);
+
+    list = xmalloc_array(struct lu_range_rec, nr ?: 1);
     if ( !list )
     {
         printk(XENLOG_WARNING "live-update: no memory to free the stream\n");
         return;
     }
 
-    for ( i = 0; i < mem.nr_extents; i++ )
-    {
-        struct lu_extent_rec ext;
-
-        if ( lu_rec_read(&s, &rec, sizeof(mem) +
-                         mem.nr_ram * sizeof(struct lu_range_rec) +
-                         i * sizeof(ext), &ext, sizeof(ext)) )
-            break;
-        if ( ext.kind == LU_EXT_INTERNAL )
+    for ( i = nr = 0; i < mem.nr_extents; i++ )
+        if ( is_internal(&s, &rec, &mem, i, &ext) )
         {
             list[nr].mfn = ext.mfn;
             list[nr++].count = ext.count;
         }
-    }
 
     memset(&boot_stream, 0, sizeof(boot_stream));
 

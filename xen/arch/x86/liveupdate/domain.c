@@ -87,7 +87,9 @@ static int cf_check check_domain(const struct domain *d)
     BLOCK(paging_mode_enabled(d), -EOPNOTSUPP,
           "paging: shadow or log-dirty mode");
     BLOCK(d->vnuma, -EOPNOTSUPP, "vnuma: virtual NUMA");
-    BLOCK(!d->creation_finished, -EBUSY, "construction: still being built");
+    /* A domain may be unpaused for good before it has a vCPU. */
+    BLOCK(!d->creation_finished || !d->vcpu || !d->vcpu[0], -EBUSY,
+          "construction: still being built");
     BLOCK(shared, -EOPNOTSUPP,
           "xen-page: it shares Xen's page %#lx, no grant frame or shared info",
           shared);
@@ -411,7 +413,6 @@ void lu_resume_domain(struct domain *d)
         d->max_pages = r.max_pages;
 
     lu_evtchn_resume(d);
-    domain_unpause(d);
 }
 
 int lu_normalise_domain(struct domain *d)
