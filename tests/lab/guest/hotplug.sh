@@ -25,7 +25,14 @@ vbd:add)
     xenstore write "$path/hotplug-status" connected
     ;;
 vif:online)
-    ip link set "$vif" up || fail "no interface $vif"
+    # The backend makes the interface at its leisure.
+    i=0
+    until [ -e "/sys/class/net/$vif" ]; do
+        i=$((i + 1))
+        [ $i -gt 500 ] && fail "no interface $vif"
+        usleep 20000
+    done
+    ip link set "$vif" up || fail "interface $vif stays down"
     brctl addif "$(xenstore read "$path/bridge")" "$vif" || fail "no bridge"
     xenstore write "$path/hotplug-status" connected
     ;;
