@@ -255,7 +255,8 @@ static int restore_vcpu(struct domain *d,
     if ( w->mfn == LU_FIFO_NO_MFN && !w->offset )
         return 0;
 
-    if ( w->mfn == LU_FIFO_NO_MFN || w->offset > PAGE_SIZE - sizeof(*block) || (w->offset & 7) )
+    if ( w->mfn == LU_FIFO_NO_MFN ||
+         w->offset > PAGE_SIZE - sizeof(*block) || (w->offset & 7) )
         return lu_error(-EINVAL, d, "evtchn: vCPU %u control block at offset %#x",
                         w->vcpu, w->offset);
 

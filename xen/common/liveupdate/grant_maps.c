@@ -87,36 +87,29 @@ static bool hold_page(struct page_info *page, struct domain *owner, bool type)
                 : get_page(page, owner);
 }
 
-/* The references that no page table entry holds. */
-static int hold_mapping(struct domain *ld, grant_handle_t handle,
+/* The references to a page of rd's that no page table entry holds. */
+static int hold_mapping(struct domain *ld, struct domain *rd,
+                        grant_handle_t handle,
                         const struct lu_grant_map_rec *w)
 {
     const bool ro = w->flags & GNTMAP_readonly;
-    struct domain *rd = rcu_lock_domain_by_id(w->domid);
     const struct active_grant_entry *act;
     struct page_info *page;
     int rc = 0;
 
-    if ( !rd )
-        return -ESRCH;
-
     if ( w->ref >= nr_grant_entries(rd->grant_table) )
-    {
-        rc = lu_error(-EINVAL, ld, "grant handle %u: d%d grant %u of %u", handle,
-                      rd->domain_id, w->ref, nr_grant_entries(rd->grant_table));
-        goto out;
-    }
+        return lu_error(-EINVAL, ld, "grant handle %u: d%d grant %u of %u",
+                        handle, rd->domain_id, w->ref,
+                        nr_grant_entries(rd->grant_table));
 
     act = &_active_entry(rd->grant_table, w->ref);
     if ( !act->pin || act->domid != ld->domain_id )
-    {
-        rc = lu_error(-EINVAL, ld, "grant handle %u: d%d grant %u is not pinned for it",
-                      handle, rd->domain_id, w->ref);
-        goto out;
-    }
+        return lu_error(-EINVAL, ld,
+                        "grant handle %u: d%d grant %u is not pinned for it",
+                        handle, rd->domain_id, w->ref);
 
     if ( is_iomem_page(act->mfn) )
-        goto out;
+        return 0;
 
     page = mfn_to_page(act->mfn);
 
@@ -127,14 +120,9 @@ static int hold_mapping(struct domain *ld, grant_handle_t handle,
          !hold_page(page, rd, gnttab_host_mapping_get_page_type(ro, ld, rd)) )
         rc = -EPERM;
 
-    if ( rc )
-        lu_error(rc, ld, "grant handle %u: d%d grant %u, mfn %#"PRI_mfn,
-                 handle, rd->domain_id, w->ref, mfn_x(act->mfn));
-
- out:
-    rcu_unlock_domain(rd);
-
-    return rc;
+    return rc ? lu_error(rc, ld, "grant handle %u: d%d grant %u, mfn %#"PRI_mfn,
+                         handle, rd->domain_id, w->ref, mfn_x(act->mfn))
+              : 0;
 }
 
 static int grow_maptrack(const struct domain *d, grant_handle_t handle)
@@ -181,6 +169,7 @@ static int restore_map(struct domain *d, grant_handle_t handle,
 {
     struct grant_table *gt = d->grant_table;
     struct vcpu *v = lu_vcpu(d, w->vcpu);
+    struct domain *rd;
     struct grant_mapping *map;
     uint32_t i;
     int rc;
@@ -218,13 +207,15 @@ static int restore_map(struct domain *d, grant_handle_t handle,
      * domain of that ID must not be taken for it: gnttab_release_mappings() trusts
      * a handle.
      */
-    if ( !lu_domain(w->domid) )
+    rd = rcu_lock_domain_by_id(w->domid);
+    if ( !rd )
     {
         free_handle(gt, v, handle);
         return 0;
     }
 
-    rc = hold_mapping(d, handle, w);
+    rc = hold_mapping(d, rd, handle, w);
+    rcu_unlock_domain(rd);
     if ( rc )
         return rc;
 

@@ -109,6 +109,8 @@ extern const struct lu_kind lu_kind_px, lu_kind_px_policy, lu_kind_cx,
                             lu_kind_pm, lu_kind_conring;
 extern const struct lu_kind *const lu_kinds[];
 extern const unsigned int lu_nr_kinds;
+/* The index in lu_kinds[] of the kind with that record type; lu_nr_kinds: none. */
+unsigned int lu_kind_index(uint32_t type);
 /* rules.c: how many records of each kind it has seen. */
 extern unsigned int lu_kind_seen[];
 
@@ -173,6 +175,11 @@ extern struct lu_progress lu_progress;
 
 /* The domain of that ID, or NULL; restore only, so without a reference. */
 struct domain *lu_domain(uint16_t domid);
+
+/* pages.c: extent `i` of a MEMORY record with that fixed part; as lu_rec_read(). */
+int lu_read_extent(const struct lu_stream *s, const struct lu_rec *rec,
+                   const struct lu_memory_rec *mem, uint32_t i,
+                   struct lu_extent_rec *ext);
 
 /* pages.c: the list of pages that no owner tells of; see there. */
 int lu_pages_prepare(unsigned int nr_internal);
@@ -246,7 +253,7 @@ int lu_irq_mask_guests(void);
 void lu_irq_unmask_guests(void);
 /* time.c: this CPU's (TSC, NOW()), IRQs off. */
 void lu_time_sample(void);
-/* New Xen: take up the domain's work: events, wake-ups, then unpause. */
+/* New Xen: take up the domain's work: events, wake-ups; it is still paused. */
 void lu_resume_domain(struct domain *d);
 /* New Xen: give the stream's memory to the heap. */
 void lu_boot_drop_stream(void);

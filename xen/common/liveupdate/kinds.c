@@ -58,4 +58,16 @@ const struct lu_kind *const lu_kinds[] = {
 };
 
 const unsigned int lu_nr_kinds = ARRAY_SIZE(lu_kinds);
+
+unsigned int lu_kind_index(uint32_t type)
+{
+    unsigned int i;
+
+    for ( i = 0; i < ARRAY_SIZE(lu_kinds); i++ )
+        if ( lu_kinds[i]->type == type )
+            break;
+
+    return i;
+}
+
 unsigned int __initdata lu_kind_seen[ARRAY_SIZE(lu_kinds)];

@@ -333,6 +333,15 @@ static int cf_check save_memory(struct lu_stream *s, struct domain *d)
 
 /* ---- Restore ------------------------------------------------------------- */
 
+int lu_read_extent(const struct lu_stream *s, const struct lu_rec *rec,
+                   const struct lu_memory_rec *mem, uint32_t i,
+                   struct lu_extent_rec *ext)
+{
+    return lu_rec_read(s, rec, sizeof(*mem) +
+                       mem->nr_ram * sizeof(struct lu_range_rec) +
+                       i * sizeof(*ext), ext, sizeof(*ext));
+}
+
 /*
  * What assign_pages() does, for pages that nobody can see before the domains run.
  * Its conditions hold here too: a domain that lives and may have that many pages.
@@ -415,9 +424,7 @@ static int cf_check restore_memory(const struct lu_stream *s,
     {
         struct lu_extent_rec ext;
 
-        rc = lu_rec_read(s, rec, sizeof(r) +
-                         r.nr_ram * sizeof(struct lu_range_rec) +
-                         i * sizeof(ext), &ext, sizeof(ext));
+        rc = lu_read_extent(s, rec, &r, i, &ext);
         if ( rc )
             break;
 
@@ -469,9 +476,7 @@ static int cf_check audit_memory(const struct lu_stream *s, struct domain *d)
         struct lu_extent_rec ext;
         unsigned long j;
 
-        rc = lu_rec_read(s, &rec, sizeof(r) +
-                         r.nr_ram * sizeof(struct lu_range_rec) +
-                         i * sizeof(ext), &ext, sizeof(ext));
+        rc = lu_read_extent(s, &rec, &r, i, &ext);
         if ( rc || ext.kind != LU_EXT_SHARED )
             continue;
 

@@ -32,17 +32,6 @@ struct domain *lu_domain(uint16_t domid)
     return NULL;
 }
 
-static const struct lu_kind *find_kind(uint32_t type)
-{
-    unsigned int i;
-
-    for ( i = 0; i < lu_nr_kinds; i++ )
-        if ( lu_kinds[i]->type == type )
-            return lu_kinds[i];
-
-    return NULL;
-}
-
 static void __init noreturn restore_failed(const char *what, uint16_t domid,
                                            uint32_t instance, int rc)
 {
@@ -55,12 +44,17 @@ static void __init noreturn restore_failed(const char *what, uint16_t domid,
 static void __init restore_record(const struct lu_stream *s,
                                   const struct lu_rec *rec, enum lu_pass pass)
 {
-    const struct lu_kind *k = find_kind(rec->type);
+    const unsigned int nr = lu_kind_index(rec->type);
+    const struct lu_kind *k;
     struct domain *d = NULL;
     int rc;
 
     /* Unknown and not optional, or of an unknown version: see rules.c. */
-    if ( !k || k->pass != pass || !k->restore )
+    if ( nr == lu_nr_kinds )
+        return;
+
+    k = lu_kinds[nr];
+    if ( k->pass != pass || !k->restore )
         return;
 
     if ( k->per_domain && pass > LU_PASS_CREATE )

@@ -25,15 +25,6 @@ struct owner {
     bool pv;
 };
 
-static const struct lu_kind *__init kind_of(uint32_t type, unsigned int *nr)
-{
-    for ( *nr = 0; *nr < lu_nr_kinds; ++*nr )
-        if ( lu_kinds[*nr]->type == type )
-            return lu_kinds[*nr];
-
-    return NULL;
-}
-
 static void __init noreturn broken(const char *name, const struct lu_rec *rec,
                                    const char *why)
 {
@@ -162,11 +153,12 @@ void __init lu_check_rules(const struct lu_stream *s)
             domains++;
         }
 
-        k = kind_of(rec.type, &nr);
-        if ( !k && rec.optional )
+        nr = lu_kind_index(rec.type);
+        if ( nr == lu_nr_kinds && rec.optional )
             continue;
-        if ( !k )
+        if ( nr == lu_nr_kinds )
             panic("live-update: record of unknown type %#x\n", rec.type);
+        k = lu_kinds[nr];
 
         if ( rec.id.version < k->min_version || rec.id.version > k->version )
             panic("live-update: %s: version %u, this Xen reads %u to %u\n",

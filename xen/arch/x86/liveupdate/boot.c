@@ -174,12 +174,10 @@ static void __init for_each_free(const struct e820map *map,
     struct lu_rec rec;
     struct lu_extent_rec ext = { };
     unsigned int i, next = 0;
-    uint32_t off;
 
     if ( lu_boot_record(LU_REC_MEMORY, LU_DOMID_HOST, &rec, &mem,
                         sizeof(mem)) )
         panic("live-update: no MEMORY record\n");
-    off = sizeof(mem) + mem.nr_ram * sizeof(struct lu_range_rec);
 
     for ( i = 0; i < map->nr_map; i++ )
     {
@@ -203,9 +201,8 @@ static void __init for_each_free(const struct e820map *map,
                     ext.mfn = ~0UL >> 1;
                     ext.count = 1;
                 }
-                else if ( lu_rec_read(&boot_stream, &rec,
-                                      off + next++ * sizeof(ext), &ext,
-                                      sizeof(ext)) )
+                else if ( lu_read_extent(&boot_stream, &rec, &mem, next++,
+                                         &ext) )
                     panic("live-update: MEMORY: extent %u is missing\n", next);
             }
 
@@ -281,10 +278,7 @@ static void __init check_memory(const struct e820map *map)
     {
         struct lu_extent_rec ext;
 
-        if ( lu_rec_read(&boot_stream, &rec,
-                         sizeof(mem) +
-                         mem.nr_ram * sizeof(struct lu_range_rec) +
-                         i * sizeof(ext), &ext, sizeof(ext)) )
+        if ( lu_read_extent(&boot_stream, &rec, &mem, i, &ext) )
             panic("live-update: MEMORY: extent %u is missing\n", i);
         if ( ext.mfn < end || !ext.count || ext.mfn >= max_page ||
              ext.count > max_page - ext.mfn )
@@ -308,19 +302,17 @@ static struct lu_extent_rec __init extent_above(unsigned long mfn)
     struct lu_memory_rec mem = { };
     struct lu_extent_rec ext = { };
     struct lu_rec rec;
-    uint32_t lo = 0, hi, off;
+    uint32_t lo = 0, hi;
 
     if ( lu_boot_record(LU_REC_MEMORY, LU_DOMID_HOST, &rec, &mem,
                         sizeof(mem)) )
         return ext;
 
-    off = sizeof(mem) + mem.nr_ram * sizeof(struct lu_range_rec);
     for ( hi = mem.nr_extents; lo < hi; )
     {
         const uint32_t mid = lo + (hi - lo) / 2;
 
-        if ( lu_rec_read(&boot_stream, &rec, off + mid * sizeof(ext), &ext,
-                         sizeof(ext)) )
+        if ( lu_read_extent(&boot_stream, &rec, &mem, mid, &ext) )
             return (struct lu_extent_rec){ };
         if ( ext.mfn + ext.count <= mfn )
             lo = mid + 1;
@@ -329,8 +321,7 @@ static struct lu_extent_rec __init extent_above(unsigned long mfn)
     }
 
     if ( lo == mem.nr_extents ||
-         lu_rec_read(&boot_stream, &rec, off + lo * sizeof(ext), &ext,
-                     sizeof(ext)) )
+         lu_read_extent(&boot_stream, &rec, &mem, lo, &ext) )
         return (struct lu_extent_rec){ };
 
     return ext;
@@ -464,9 +455,7 @@ static bool is_internal(const struct lu_stream *s, const struct lu_rec *rec,
                         const struct lu_memory_rec *mem, unsigned int i,
                         struct lu_extent_rec *ext)
 {
-    return !lu_rec_read(s, rec, sizeof(*mem) +
-                        mem->nr_ram * sizeof(struct lu_range_rec) +
-                        i * sizeof(*ext), ext, sizeof(*ext)) &&
+    return !lu_read_extent(s, rec, mem, i, ext) &&
            ext->kind == LU_EXT_INTERNAL;
 }
 

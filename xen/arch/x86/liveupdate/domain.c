@@ -6,7 +6,7 @@
  * hang on struct domain.  Restore creates the domain under its old ID, with its
  * shared_info page adopted in place (lu_adopt_shared_info() below), its policy
  * set before any vCPU exists, and as many vCPUs as it had.  The domain keeps the
- * pause reference of domain_create() until lu_resume_domain().
+ * pause reference of domain_create() until lu_resume().
  *
  * CAPS carries the three range sets: I/O memory, I/O ports and GSIs.  MSI IRQs
  * are not in it: their numbers are Xen's own and are granted again when mapped.
