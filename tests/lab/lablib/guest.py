@@ -58,9 +58,6 @@ class Guest:
         self.must("true", limit)
         return self
 
-    def domid(self):
-        return int(self.host.must(f"xl domid {self.name}"))
-
     def run(self, script, limit=120):
         """Runs a shell script in the guest; returns (exit code, output)."""
         self.number += 1

@@ -117,6 +117,17 @@ class Lab:
             self.check(not wrong, f"{tag} found nothing wrong {when}",
                        ", ".join(wrong))
 
+    def goes_on(self, witnesses, before, what):
+        """One check: all have worked since that sample, and found nothing wrong.
+
+        Returns the sample it was told by.
+        """
+        lagging, now = witnesses.progress(before)
+        bad = [t for t, f in now.items() if f.get("ok") != "1"]
+        self.check(not lagging and not bad, what, f"{lagging} {bad}")
+        self.errors_of(witnesses, bad)
+        return now
+
     def errors_of(self, witnesses, tags):
         """Prints the ERROR lines of witnesses that have failed."""
         for tag in tags:

@@ -47,6 +47,17 @@ def install(files, images):
     return paths
 
 
+def next_xens(lab, count):
+    """What takes turns as the new Xen: XEN_NEW, a path, or TO, flavours with commas.
+
+    By default the flavour that is booted; without updates none has to be built.
+    """
+    flavours = lab.param("TO", lab.param("FLAVOUR", "4.17")).split(",")
+    given = lab.param("XEN_NEW", "")
+    return [given] if given else [lab.xen(f) for f in flavours] \
+        if count else []
+
+
 def load(host, path, args, limit=120):
     """kexec --load-live-update; (exit code, output)."""
     return host.run(f"kexec --load-live-update --command-line="
@@ -263,10 +274,7 @@ def sequence(lab, wanted, count=3, tools=False, setup=None, after=None,
     XEN_NEW, a path instead, SETTLE, seconds before the first update.
     """
     count = lab.param("UPDATES", count)
-    flavours = lab.param("TO", lab.param("FLAVOUR", "4.17")).split(",")
-    given = lab.param("XEN_NEW", "")
-    images = [given] if given else [lab.xen(f) for f in flavours] \
-        if count else []
+    images = next_xens(lab, count)
     files = dict(host_kw.pop("files", None) or {})
     paths = install(files, images)
     if count:

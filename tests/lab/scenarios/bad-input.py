@@ -150,11 +150,22 @@ def refused(lab, host, name, result, since, want):
               f"rc {rc}, want /{want}/: {said}")
 
 
+def nothing_changed(lab, host, name, path, paths, w, before):
+    """After refusals: nothing is loaded, dom0 goes on, a proper update works."""
+    size = host.log.stat().st_size
+    refused(lab, host, name, execute(host), size,
+            r"No such file|no image is loaded")
+    lagging, _ = w.progress(before)
+    lab.check(not lagging, "dom0 goes on after all refusals", str(lagging))
+    updates = Updates(lab, host, [path], paths, w)
+    lab.check(updates.once(), "a proper update works afterwards")
+    updates.finish()
+
+
 def part_load(lab):
     path = lab.first_xen()
     cases = list(images(path))
     files = {f"/boot/bad{i}": data for i, (_, data, _) in enumerate(cases)}
-    files["/boot/crash-kernel"] = BUILD / "vmlinuz"
     paths = install(files, [path])
     with lab.host(append="liveupdate=64M", files=files) as host:
         host.boot()
@@ -173,14 +184,8 @@ def part_load(lab):
             size = host.log.stat().st_size
             refused(lab, host, f"command line with {name}",
                     load(host, paths[0], line), size, want)
-        size = host.log.stat().st_size
-        refused(lab, host, "exec after only refused loads", execute(host),
-                size, r"No such file|no image is loaded")
-        lagging, _ = w.progress(before)
-        lab.check(not lagging, "dom0 goes on after all refusals", str(lagging))
-        updates = Updates(lab, host, [path], paths, w)
-        lab.check(updates.once(), "a proper update works afterwards")
-        updates.finish()
+        nothing_changed(lab, host, "exec after only refused loads", path, paths,
+                        w, before)
 
 
 def part_raw(lab):
@@ -202,14 +207,8 @@ def part_raw(lab):
         for case, want in RAW.items():
             size = host.log.stat().st_size
             refused(lab, host, f"hypercall, {case}", raw(case), size, want)
-        size = host.log.stat().st_size
-        refused(lab, host, "exec after the last was refused", execute(host),
-                size, r"No such file|no image is loaded")
-        lagging, _ = w.progress(before)
-        lab.check(not lagging, "dom0 goes on after all refusals", str(lagging))
-        updates = Updates(lab, host, [path], paths, w)
-        lab.check(updates.once(), "a proper update works afterwards")
-        updates.finish()
+        nothing_changed(lab, host, "exec after the last was refused", path, paths,
+                        w, before)
 
 
 def part_none(lab):

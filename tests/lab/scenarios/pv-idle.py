@@ -6,13 +6,12 @@ TO: flavours that take turns as the new Xen.
 """
 
 from lablib import guest
-from lablib.update import Updates, install
+from lablib.update import Updates, install, next_xens
 
 
 def run(lab):
     count = lab.param("UPDATES", 3)
-    images = [lab.xen(f) for f in
-              lab.param("TO", lab.param("FLAVOUR", "4.17")).split(",")]
+    images = next_xens(lab, count)
     files = guest.files()
     paths = install(files, images)
     duty = 20 if lab.accel == "mt" else 5
@@ -33,11 +32,8 @@ def run(lab):
             if not updates.once():
                 break
             for g in guests:
-                lagging, now = seen[g].progress(before[g])
-                bad = [t for t, f in now.items() if f.get("ok") != "1"]
-                lab.check(not lagging and not bad,
-                          f"update {n + 1}: {g.name} goes on",
-                          f"{lagging} {bad}")
+                now = lab.goes_on(seen[g], before[g],
+                                  f"update {n + 1}: {g.name} goes on")
                 lab.figure(f"update {n + 1}: largest gap in {g.name}",
                            now["heartbeat"].get("max_ms", "?"))
         for g in guests:

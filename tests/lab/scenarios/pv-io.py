@@ -11,7 +11,7 @@ have logged an error.  TO: flavours that take turns as the new Xen.
 from lablib import devices, guest
 from lablib.echo import Echo
 from lablib.place import LabError
-from lablib.update import Updates, install
+from lablib.update import Updates, install, next_xens
 
 # Errors of a block or network driver, a stall, or a clock that is not trusted.
 TROUBLE = (r"I/O error|Buffer I/O|blkfront.*(err|bad)|netfront.*(err|bad)|"
@@ -45,21 +45,10 @@ def network(g, n, outside):
            f"ping -c 1 -W 5 {outside} >/dev/null && exit 0; done; exit 1")
 
 
-def check(lab, when, owners):
-    """owners: {name: (Witnesses, sample before)}."""
-    for name, (w, before) in owners.items():
-        lagging, now = w.progress(before)
-        bad = [t for t, f in now.items() if f.get("ok") != "1"]
-        lab.check(not lagging and not bad, f"{when}: all goes on in {name}",
-                  f"{lagging} {bad}")
-        lab.errors_of(w, bad)
-
-
 def run(lab):
     count = lab.param("UPDATES", 5)
     vcpus = [int(n) for n in lab.param("VCPUS", "1,4").split(",")]
-    images = [lab.xen(f) for f in
-              lab.param("TO", lab.param("FLAVOUR", "4.17")).split(",")]
+    images = next_xens(lab, count)
     files = guest.files()
     paths = install(files, images)
     duty = 6 if lab.accel == "mt" else 4
@@ -86,10 +75,12 @@ def run(lab):
                                  ("memory", f"-m 8 -d {duty}")])
         updates = Updates(lab, host, images, paths, w)
         for n in range(count):
-            before = {g.name: (seen[g], seen[g].sample()) for g in guests}
+            before = {g: seen[g].sample() for g in guests}
             if not updates.once():
                 raise LabError("no update took place")
-            check(lab, f"update {n + 1}", before)
+            for g in guests:
+                lab.goes_on(seen[g], before[g],
+                            f"update {n + 1}: all goes on in {g.name}")
         for g in guests:
             lab.verdicts({f"{g.name}'s {t}": f
                           for t, f in seen[g].stop().items()}, "in the end")

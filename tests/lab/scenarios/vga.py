@@ -4,7 +4,8 @@
 dom0 writes a pattern to VGA's text memory, updates Xen with console=com1,vga (vga is
 Xen's default), and the pattern has to be there still, seen by dom0 and by the
 machine.  Xen 4.17.5 fails to map text memory in video_init() and clears nothing
-anyway; it is a Xen that has this mended on which the check can fail.  UPDATES, default 2; OPTIONS, more of Xen's, for example vga=keep.
+anyway; it is a Xen that has this mended on which the check can fail.  UPDATES, default
+2; OPTIONS, more of Xen's, for example vga=keep.
 """
 
 import re
