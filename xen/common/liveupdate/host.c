@@ -3,8 +3,10 @@
  * HOST and CPUS: who wrote the stream, and which CPUs it counts.
  *
  * HOST opens the stream: version and build of the writer, the number of this
- * update, and the phases of the pause so far in TSC ticks.  CPUS lists APIC IDs
- * in the order of the writer's CPU numbers, which affinities are given in.
+ * update, the phases of the pause so far in TSC ticks, and the domid that was last
+ * given to a new domain: tools take it for granted that it is not used again soon.
+ * CPUS lists APIC IDs in the order of the writer's CPU numbers, which affinities are
+ * given in.
  *
  * What can fail: the new Xen numbering CPUs differently, or having fewer.  CPU
  * numbers follow from firmware tables and the command line, which the load has
@@ -23,6 +25,24 @@
 #include "internal.h"
 
 struct lu_progress lu_progress;
+
+/* domctl.c's rover, and whether this Xen has still to take it up. */
+static domid_t last_domid;
+static bool domid_restored;
+
+void lu_domid_given(domid_t dom)
+{
+    last_domid = dom;
+}
+
+void lu_domid_search(domid_t *dom)
+{
+    if ( !domid_restored )
+        return;
+
+    domid_restored = false;
+    *dom = last_domid + 1 < DOMID_FIRST_RESERVED ? last_domid + 1 : 1;
+}
 
 static void fill_host(const struct lu_kind *k, struct lu_host_rec *r)
 {
@@ -43,6 +63,7 @@ static void fill_host(const struct lu_kind *k, struct lu_host_rec *r)
     r->nr_domains = nr;
     r->nr_cpus = num_online_cpus();
     r->page_info_size = sizeof(struct page_info);
+    r->last_domid = last_domid;
     if ( !xen_build_id(&id, &len) )
     {
         r->build_id_len = min_t(unsigned int, len, sizeof(r->build_id));
@@ -102,14 +123,17 @@ static int cf_check restore_host(const struct lu_stream *s,
         return rc;
 
     if ( r->build_id_len > sizeof(r->build_id) ||
-         r->extraversion[sizeof(r->extraversion) - 1] || !r->update )
+         r->extraversion[sizeof(r->extraversion) - 1] || !r->update ||
+         r->last_domid >= DOMID_FIRST_RESERVED || r->reserved )
         return lu_error(-EBADMSG, NULL,
-                        "HOST: update %lu, build id of %u bytes, or no end of the version",
-                        r->update, r->build_id_len);
+                        "HOST: update %lu, build id of %u bytes, d%u, or no end of the version",
+                        r->update, r->build_id_len, r->last_domid);
     if ( r->nr_cpus > num_online_cpus() )
         return lu_error(-ENODEV, NULL, "HOST: %u CPUs were online, now %u",
                         r->nr_cpus, num_online_cpus());
     lu_progress.updates = r->update;
+    last_domid = r->last_domid;
+    domid_restored = true;
 
     return 0;
 }

@@ -4,7 +4,9 @@
  *
  * What crosses is the time left, so that a domain is not shut down for having
  * been stopped.  A timer that came due in the pause itself, before anybody could
- * act on it, gets a second of grace: the domain had no chance to feed it.
+ * act on it, gets a second of grace: the domain had no chance to feed it.  One that
+ * expired while its domain was suspended stays taken and does not run
+ * (domain_watchdog_timeout() of common/sched/core.c has let it go).
  *
  * What can fail: a slot this Xen does not have; restore refuses it.
  */
@@ -34,10 +36,14 @@ static int cf_check save_watchdog(struct lu_stream *s, struct domain *d)
 
     for ( i = 0; !rc && i < NR_DOMAIN_WATCHDOG_TIMERS; i++ )
     {
-        struct lu_watchdog_slot_rec slot = {
-            .slot = i,
-            .left_ns = d->watchdog_timer[i].expires - now,
-        };
+        const struct timer *t = &d->watchdog_timer[i];
+        struct lu_watchdog_slot_rec slot = { .slot = i };
+
+        if ( timer_is_active(t) )
+        {
+            slot.flags = LU_WATCHDOG_F_ARMED;
+            slot.left_ns = t->expires - now;
+        }
 
         if ( used & (1U << i) )
             rc = lu_rec_put(s, &slot, sizeof(slot));
@@ -74,15 +80,19 @@ static int cf_check restore_watchdog(const struct lu_stream *s,
 
         /* The interface takes 32 bits of seconds. */
         if ( slot.slot >= NR_DOMAIN_WATCHDOG_TIMERS || slot.slot <= last ||
-             slot.reserved || slot.left_ns > SECONDS(UINT32_MAX) )
-            return lu_error(-EINVAL, d, "WATCHDOG: slot %u, %"PRId64" ns left",
-                            slot.slot, slot.left_ns);
+             (slot.flags & ~LU_WATCHDOG_F_ARMED) ||
+             slot.left_ns > SECONDS(UINT32_MAX) ||
+             (slot.left_ns && !slot.flags) )
+            return lu_error(-EINVAL, d,
+                            "WATCHDOG: slot %u, flags %#x, %"PRId64" ns left",
+                            slot.slot, slot.flags, slot.left_ns);
         last = slot.slot;
 
         spin_lock(&d->watchdog_lock);
         set_bit(slot.slot, &d->watchdog_inuse_map);
-        set_timer(&d->watchdog_timer[slot.slot],
-                  NOW() + max_t(s_time_t, slot.left_ns, GRACE));
+        if ( slot.flags & LU_WATCHDOG_F_ARMED )
+            set_timer(&d->watchdog_timer[slot.slot],
+                      NOW() + max_t(s_time_t, slot.left_ns, GRACE));
         spin_unlock(&d->watchdog_lock);
     }
 

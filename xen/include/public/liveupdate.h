@@ -145,6 +145,8 @@ struct lu_host_rec {
     uint32_t nr_cpus;           /* online */
     uint32_t build_id_len;
     uint32_t page_info_size;
+    uint32_t last_domid;        /* that Xen chose for a new domain; 0: none yet */
+    uint32_t reserved;
     uint8_t  build_id[32];
     char     extraversion[32];  /* NUL terminated */
 };
@@ -348,9 +350,11 @@ struct lu_tsc_rec {
  */
 #define LU_REC_WATCHDOG (LU_REC_BASE | 0x152)
 
+#define LU_WATCHDOG_F_ARMED (1U << 0)   /* else taken, but it has expired */
+
 struct lu_watchdog_slot_rec {
     uint32_t slot;
-    uint32_t reserved;
+    uint32_t flags;             /* LU_WATCHDOG_F_* */
     int64_t  left_ns;
 };
 

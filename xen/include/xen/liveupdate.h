@@ -51,6 +51,13 @@ void lu_grant_raise_limits(int max_frames, int max_maptrack_frames,
 int lu_grant_adopt(struct domain *d);
 
 /*
+ * In do_domctl(), domctl lock held: the domid that was chosen for a new domain, and
+ * where the first search for one begins, as if the old Xen's had gone on.
+ */
+void lu_domid_given(domid_t dom);
+void lu_domid_search(domid_t *dom);
+
+/*
  * Free memory, see liveupdate/heap.c.  While updating, what the boot allocator has
  * left waits to join the heap, and whoever would get no memory joins some of it.
  */
@@ -99,6 +106,8 @@ static inline void lu_grant_raise_limits(int max_frames,
                                          int max_maptrack_frames,
                                          unsigned int options) {}
 static inline int lu_grant_adopt(struct domain *d) { return 0; }
+static inline void lu_domid_given(domid_t dom) {}
+static inline void lu_domid_search(domid_t *dom) {}
 #define lu_init_heap_pages init_heap_pages
 #define lu_alloc_heap_pages alloc_heap_pages
 static inline void lu_heap_count(const struct page_info *pg, unsigned int node,
