@@ -49,9 +49,17 @@ class Guest:
 
     def create(self, limit=120):
         """xl create, and waits until the guest obeys."""
+        self.build("", limit)
+        return self.meet(limit)
+
+    def build(self, how="-p", limit=120):
+        """xl create, by default of a guest that stays paused."""
         path = f"/run/lab/{self.name}.cfg"
         self.host.must(f"cat >{path} <<'EOF'\n{self.cfg()}EOF\n"
-                       f"xl create {path} 2>&1", limit)
+                       f"xl create {how} {path} 2>&1", limit)
+
+    def meet(self, limit=120):
+        """Listens to the console of a guest that runs, waits until it obeys."""
         self.host.must(
             f"(setsid xenconsole --num 0 --type pv $(xl domid {self.name}) "
             f">/run/lab/console.{self.name} 2>&1 3>&- </dev/null &)")

@@ -239,6 +239,39 @@ static int check_continuations(const struct vcpu *caller)
 }
 
 /*
+ * Frozen: nobody but toolstack, shutdown and us may hold a domain or a vCPU, since a
+ * pause that has no record would be gone.
+ */
+static int check_pauses(const struct vcpu *caller)
+{
+    const struct domain *d;
+    const struct vcpu *v;
+    int rc = 0;
+
+    for_each_domain ( d )
+    {
+        const int held = atomic_read(&d->pause_count) -
+                         d->controller_pause_count - 1;
+
+        if ( held )
+            rc = lu_blocker(-EAGAIN, d, "pause: held %d times by Xen", held);
+
+        for_each_vcpu ( d, v )
+        {
+            const int v_held = atomic_read(&v->pause_count) -
+                               v->controller_pause_count -
+                               v->paused_for_shutdown - (v == caller);
+
+            if ( v_held )
+                rc = lu_blocker(-EAGAIN, d, "pause: v%d is held %d times by Xen",
+                                v->vcpu_id, v_held);
+        }
+    }
+
+    return rc;
+}
+
+/*
  * Some state may have grown between the dry save and the freeze: a little slack
  * is cheap, and running out of it only means trying again.
  */
@@ -291,7 +324,7 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
     process_pending_softirqs();
 
     rc = normalise_domains() ?: check_continuations(caller) ?: check_all() ?:
-         lu_fault_frozen();
+         check_pauses(caller) ?: lu_fault_frozen();
     if ( rc )
         goto thaw;
 

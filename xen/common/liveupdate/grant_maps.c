@@ -79,6 +79,28 @@ static int cf_check maps_save(struct lu_stream *s, struct domain *d)
     return rc ?: lu_rec_end(s);
 }
 
+unsigned int lu_grants_mapped(const struct domain *ld, domid_t rd)
+{
+    struct grant_table *gt = ld->grant_table;
+    const unsigned int limit = read_atomic(&gt->maptrack_limit);
+    unsigned int nr = 0;
+    grant_handle_t handle;
+
+    for ( handle = 0; handle < limit; handle++ )
+    {
+        /* Gone when ld is destroyed meanwhile: gnttab_release_mappings(). */
+        const struct grant_mapping *page =
+            ACCESS_ONCE(gt->maptrack[handle / MAPTRACK_PER_PAGE]);
+
+        if ( !page )
+            break;
+        page += handle % MAPTRACK_PER_PAGE;
+        nr += page->flags && page->domid == rd;
+    }
+
+    return nr;
+}
+
 /* ---- Restore ------------------------------------------------------------ */
 
 static bool hold_page(struct page_info *page, struct domain *owner, bool type)

@@ -283,7 +283,7 @@ static bool parse_mbi(const void *p, uint64_t room, const char **cmdline,
  * docs/designs/live-update.md has the same table.
  */
 static const char *const free_options[] = {
-    "liveupdate", "no-real-mode", "placeholder",
+    "liveupdate", "liveupdate-wait", "no-real-mode", "placeholder",
     "console", "sync_console", "console_timestamps",
     "console_to_ring", "conring_size", "loglvl", "guest_loglvl", "noreboot",
     "reboot", "async-show-all", "debugtrace", "tbuf_size", "tevt_mask",

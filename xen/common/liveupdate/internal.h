@@ -94,7 +94,8 @@ struct lu_kind {
 
 extern const struct lu_kind lu_kind_host, lu_kind_cpus, lu_kind_memory,
                             lu_kind_m2p, lu_kind_domain, lu_kind_caps,
-                            lu_kind_kexec, lu_kind_livepatch;
+                            lu_kind_kexec, lu_kind_livepatch,
+                            lu_kind_passing;
 extern const struct lu_kind lu_kind_time, lu_kind_tsc, lu_kind_sched_global,
                             lu_kind_sched, lu_kind_affinity,
                             lu_kind_vcpu_timer, lu_kind_watchdog;
@@ -175,6 +176,15 @@ extern struct lu_progress lu_progress;
 
 /* The domain of that ID, or NULL; restore only, so without a reference. */
 struct domain *lu_domain(uint16_t domid);
+
+/*
+ * Hypercall of a domain's vCPU: whether to come back, as something passes by itself
+ * and the time for that is not up.  The vCPU is blocked then, for a moment.  The
+ * caller sees to it that no two vCPUs are in here.
+ */
+bool lu_wait(void);
+/* How many grants of domain rd has ld mapped?  A look, without locks. */
+unsigned int lu_grants_mapped(const struct domain *ld, domid_t rd);
 
 /* pages.c: extent `i` of a MEMORY record with that fixed part; as lu_rec_read(). */
 int lu_read_extent(const struct lu_stream *s, const struct lu_rec *rec,

@@ -33,6 +33,7 @@ const struct lu_kind *const lu_kinds[] = {
     &lu_kind_cx,
     &lu_kind_conring,
 
+    &lu_kind_passing,
     &lu_kind_domain,
     &lu_kind_caps,
     &lu_kind_policy,

@@ -8,7 +8,8 @@
  * pause.  The previous image is unloaded first, since it lay in the same place.
  * What was loaded is then inspected where it lies (image.c).
  *
- * Exec: continues on CPU0's idle vCPU, where lu_exec() takes over.
+ * Exec: waits for what passes (passing.c), the hypercall being called again and
+ * again; then continues on CPU0's idle vCPU, where lu_exec() takes over.
  *
  * What can fail: no zone, a segment outside it, an image that is refused: each
  * is an errno to the caller and a line in the log, and no image is loaded then.
@@ -64,8 +65,12 @@ static long cf_check lu_exec_tasklet(void *caller)
     return rc;
 }
 
-static int lu_kexec_exec(void)
+static int lu_kexec_exec(XEN_GUEST_HANDLE_PARAM(void) uarg)
 {
+    if ( lu_loaded_image() && lu_wait() )
+        return hypercall_create_continuation(__HYPERVISOR_kexec_op, "lh",
+                                             KEXEC_CMD_kexec, uarg);
+
     return continue_hypercall_on_cpu(0, lu_exec_tasklet, current);
 }
 

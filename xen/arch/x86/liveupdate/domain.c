@@ -74,22 +74,16 @@ static int cf_check check_domain(const struct domain *d)
         }                                               \
     } while ( 0 )
 
-    BLOCK(d->is_dying, -EBUSY, "its destruction");
     BLOCK(is_hvm_domain(d), -EOPNOTSUPP, "domain-kind: HVM or PVH");
     BLOCK(is_pv_32bit_domain(d), -EOPNOTSUPP, "pv32: a 32-bit PV domain");
     BLOCK(d->target, -EOPNOTSUPP, "stubdom: privilege over d%d",
           d->target->domain_id);
     BLOCK(d->debugger_attached, -EBUSY, "debugger: an attached debugger");
-    BLOCK(d->outstanding_pages, -EBUSY, "claim: %u claimed pages",
-          d->outstanding_pages);
     BLOCK(d->xenoprof, -EOPNOTSUPP, "xenoprof: profiling");
     BLOCK(d->vmtrace_size, -EOPNOTSUPP, "vmtrace: trace buffers");
     BLOCK(paging_mode_enabled(d), -EOPNOTSUPP,
           "paging: shadow or log-dirty mode");
     BLOCK(d->vnuma, -EOPNOTSUPP, "vnuma: virtual NUMA");
-    /* A domain may be unpaused for good before it has a vCPU. */
-    BLOCK(!d->creation_finished || !d->vcpu || !d->vcpu[0], -EBUSY,
-          "construction: still being built");
     BLOCK(shared, -EOPNOTSUPP,
           "xen-page: it shares Xen's page %#lx, no grant frame or shared info",
           shared);
@@ -142,7 +136,7 @@ static int cf_check save_domain(struct lu_stream *s, struct domain *d)
 
 static bool domain_sane(const struct lu_domain_rec *r)
 {
-    return r->nr_vcpus && r->nr_vcpus <= r->max_vcpus &&
+    return r->max_vcpus && r->nr_vcpus <= r->max_vcpus &&
            r->id.domid < DOMID_FIRST_RESERVED &&
            mfn_valid(_mfn(r->shared_info_mfn)) &&
            !(r->shared_info_mfn >> (32 - PAGE_SHIFT)) && !r->reserved &&

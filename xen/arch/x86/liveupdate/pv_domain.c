@@ -97,7 +97,8 @@ static int cf_check check_pv_domain(const struct domain *d)
     const struct vcpu *v;
     int first = 0;
 
-    if ( !is_pv_domain(d) )
+    /* One that dies is a blocker anyway, half taken apart. */
+    if ( !is_pv_domain(d) || d->is_dying )
         return 0;
 
     BLOCK(uses_psr(d), -EOPNOTSUPP,

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What passes by itself: domains being destroyed, memory claimed for one being
+ * built.  Neither is carried, and both are over soon.
+ *
+ * An update that meets them waits, before anything else is looked at, up to
+ * liveupdate-wait= milliseconds (0: not at all; can be changed at run time).  The
+ * calling vCPU sleeps a little and comes back, as preempted hypercalls do, and takes
+ * interrupts in between.  Whether it then runs another process, such as the one that
+ * destroys or builds, is up to dom0's kernel: Linux does so only if built without
+ * PREEMPTION, or preempt=full.  Its other vCPUs go on in any case.
+ *
+ * What can fail: time runs out, and they are blockers then.  A domain that is dead
+ * and still has pages says who has mapped grants of it.
+ */
+#include <xen/grant_table.h>
+#include <xen/param.h>
+#include <xen/sched.h>
+#include <xen/time.h>
+#include <xen/timer.h>
+
+#include "internal.h"
+
+#define NAP MILLISECS(10)
+
+/* Milliseconds.  An hour is more than anybody wants, and no overflow. */
+#define WAIT_MAX (3600U * 1000)
+static unsigned int __read_mostly opt_wait = 5000;
+integer_runtime_param("liveupdate-wait", opt_wait);
+
+/* Who has mapped most of d's grants, NULL for nobody; domlist_read_lock held. */
+static const struct domain *most_grants(const struct domain *d, unsigned int *nr)
+{
+    const struct domain *ld, *most = NULL;
+
+    *nr = 0;
+    for_each_domain ( ld )
+    {
+        const unsigned int maps = lu_grants_mapped(ld, d->domain_id);
+
+        if ( ld == d || maps <= *nr )
+            continue;
+        *nr = maps;
+        most = ld;
+    }
+
+    return most;
+}
+
+static int check_dying(const struct domain *d)
+{
+    const unsigned int pages = domain_tot_pages(d) + d->xenheap_pages;
+    const struct domain *ld;
+    unsigned int nr;
+
+    if ( d->is_dying == DOMDYING_alive )
+        return 0;
+
+    if ( d->is_dying != DOMDYING_dead )
+        return lu_blocker(-EBUSY, d, "destruction: under way, %u pages are left",
+                          pages);
+
+    ld = most_grants(d, &nr);
+    if ( ld )
+        return lu_blocker(-EBUSY, d,
+                          "destruction: %u pages are left, d%d has mapped %u of its grants",
+                          pages, ld->domain_id, nr);
+
+    if ( pages )
+        return lu_blocker(-EBUSY, d,
+                          "destruction: %u pages are left, others have mapped them",
+                          pages);
+
+    return lu_blocker(-EBUSY, d, "destruction: somebody still refers to it");
+}
+
+static int cf_check check_passing(const struct domain *d)
+{
+    int rc = check_dying(d), err;
+
+    if ( d->outstanding_pages )
+    {
+        err = lu_blocker(-EBUSY, d, "claim: %u claimed pages",
+                         d->outstanding_pages);
+        rc = rc ?: err;
+    }
+
+    return rc;
+}
+
+const struct lu_kind lu_kind_passing = {
+    .name = "passing",
+    .per_domain = true,
+    .check = check_passing,
+};
+
+/* The first domain that has something to wait for, DOMID_INVALID for none. */
+static domid_t first_passing(void)
+{
+    const struct domain *d;
+    domid_t domid = DOMID_INVALID;
+
+    rcu_read_lock(&domlist_read_lock);
+    for_each_domain ( d )
+        if ( d->is_dying != DOMDYING_alive || d->outstanding_pages )
+        {
+            domid = d->domain_id;
+            break;
+        }
+    rcu_read_unlock(&domlist_read_lock);
+
+    return domid;
+}
+
+static struct vcpu *sleeper;
+
+static void cf_check wake_sleeper(void *unused)
+{
+    vcpu_unblock(sleeper);
+}
+
+bool lu_wait(void)
+{
+    static s_time_t deadline;
+    static struct timer nap;
+    const domid_t domid = first_passing();
+    const unsigned int ms = min(ACCESS_ONCE(opt_wait), WAIT_MAX);
+
+    if ( domid != DOMID_INVALID && !deadline )
+    {
+        deadline = NOW() + MILLISECS(ms);
+        if ( ms )
+            printk(XENLOG_INFO
+                   "live-update: waiting up to %u ms for d%d, which is destroyed or built\n",
+                   ms, domid);
+    }
+
+    if ( domid == DOMID_INVALID || NOW() >= deadline )
+    {
+        deadline = 0;
+        return false;
+    }
+
+    if ( !sleeper )
+        init_timer(&nap, wake_sleeper, NULL, smp_processor_id());
+    sleeper = current;
+    vcpu_block();
+    set_timer(&nap, NOW() + NAP);
+
+    return true;
+}
