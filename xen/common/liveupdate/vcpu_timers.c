@@ -39,7 +39,8 @@ static int save_one(struct lu_stream *s, const struct vcpu *v, s_time_t now)
     if ( timer_is_active(&v->singleshot_timer) )
     {
         r.flags |= LU_VTIMER_F_SINGLE;
-        r.single_ns = v->singleshot_timer.expires;
+        /* VCPUOP_set_singleshot_timer lets a time beyond 63 bits through. */
+        r.single_ns = max(v->singleshot_timer.expires, (s_time_t)0);
     }
 
     for ( i = 0; i < ARRAY_SIZE(r.state_ns); i++ )
