@@ -30,11 +30,12 @@ class Packages:
     """A private apt and the .debs fetched through it.
 
     `name` keeps the state of differing sets of suites apart; `extra` are suffixes
-    of suites of the main archive to use besides, for instance "-backports".
+    of suites of the main archive to use besides, for instance "-backports";
+    `release` is the release of Debian.
     Only packages of amd64 are looked at.
     """
 
-    def __init__(self, cache, name="main", extra=()):
+    def __init__(self, cache, name="main", extra=(), release=RELEASE):
         self.archives = Path(cache) / "debs"
         (self.archives / "partial").mkdir(parents=True, exist_ok=True)
         self.dir = Path(cache) / "apt" / name
@@ -42,7 +43,7 @@ class Packages:
         with open(self.dir / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             try:
-                self.apt = PrivateApt(self.dir, RELEASE, extra=extra)
+                self.apt = PrivateApt(self.dir, release, extra=extra)
             except AptError as e:
                 raise LabError(str(e)) from e
             if not list((self.dir / "lists").glob("*_Packages*")):

@@ -10,7 +10,8 @@ Happy path:
     g.must("uname -a")
     w = lab.witnesses(g, [("heartbeat", "")])
 
-It runs dom0's own kernel and image; init finds lab.guest= and serves commands
+It runs dom0's own kernel and image, or the kernel of another release of Debian
+(lablib/kernels.py); init finds lab.guest= and serves commands
 (guest/domu.sh).  Its console goes to /run/lab/console.NAME in dom0.  A Guest is to
 Witnesses what a Host is.
 
@@ -20,32 +21,42 @@ end of the guest's console.
 
 import shlex
 
+from . import kernels
 from .place import BUILD, LabError
 
 KERNEL, RAMDISK = "/boot/guest-kernel", "/boot/guest.gz"
 
 
-def files():
-    """What dom0 needs for guests: to be given to Host."""
-    return {KERNEL: BUILD / "vmlinuz", RAMDISK: BUILD / "dom0.cpio.gz"}
+def files(kernels=()):
+    """What dom0 needs for guests, of those kernels too: to be given to Host."""
+    return {KERNEL: BUILD / "vmlinuz", RAMDISK: BUILD / "dom0.cpio.gz",
+            **{f"/boot/{path.name}": path for kernel in kernels
+               for path in (kernel.vmlinuz, kernel.modules)}}
 
 
 class Guest:
-    """One domU by its name; config are more lines of its xl.cfg."""
+    """One domU by its name; config are more lines of its xl.cfg.
+
+    `kernel` is a kernels.Kernel, None for dom0's own.
+    """
 
     def __init__(self, host, name, kind="pv", vcpus=1, memory=160,
-                 config=""):
+                 config="", kernel=None):
         self.host, self.name, self.kind = host, name, kind
         self.vcpus, self.memory, self.config = vcpus, memory, config
         self.slow = host.slow
         self.number = 0
+        self.vmlinuz = f"/boot/{kernel.vmlinuz.name}" if kernel else KERNEL
+        self.modules = f"/boot/{kernel.modules.name}" if kernel else None
+        self.ramdisk = f"{self.modules}.ramdisk" if kernel else RAMDISK
+        self.args = f" {kernels.ARGS}" if kernel else ""
 
     def cfg(self):
         return (f'name = "{self.name}"\ntype = "{self.kind}"\n'
-                f'kernel = "{KERNEL}"\nramdisk = "{RAMDISK}"\n'
+                f'kernel = "{self.vmlinuz}"\nramdisk = "{self.ramdisk}"\n'
                 f'memory = {self.memory}\nvcpus = {self.vcpus}\n'
                 f'extra = "console=hvc0 rdinit=/init lab.guest={self.name} '
-                f'quiet"\n{self.config}\n')
+                f'quiet{self.args}"\n{self.config}\n')
 
     def create(self, limit=120):
         """xl create, and waits until the guest obeys."""
@@ -55,6 +66,8 @@ class Guest:
     def build(self, how="-p", limit=120):
         """xl create, by default of a guest that stays paused."""
         path = f"/run/lab/{self.name}.cfg"
+        if self.modules:
+            self.host.must(f"cat {RAMDISK} {self.modules} >{self.ramdisk}")
         self.host.must(f"cat >{path} <<'EOF'\n{self.cfg()}EOF\n"
                        f"xl create {how} {path} 2>&1", limit)
 

@@ -9,11 +9,29 @@ What can fail: a failed check does not end the scenario, a LabError does (it
 counts as one more failure).  A scenario that checks nothing has failed.
 """
 
+import importlib.util
 import time
 
 from .host import Host
-from .place import ROOT, LabError, RunDir
+from .place import LAB, ROOT, LabError, RunDir
 from .witness import Witnesses
+
+SCENARIOS = LAB / "scenarios"
+
+
+def load(name):
+    path = SCENARIOS / f"{name}.py"
+    if not path.is_file():
+        raise LabError(f"no scenario {name}; there are: {', '.join(names())}")
+    spec = importlib.util.spec_from_file_location(
+        "scenario_" + name.replace("-", "_"), path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def names():
+    return sorted(p.stem for p in SCENARIOS.glob("*.py"))
 
 
 class Lab:

@@ -8,7 +8,7 @@ update every byte has to be right and every connection kept; in the end no kerne
 have logged an error.  TO: flavours that take turns as the new Xen.
 """
 
-from lablib import devices, guest
+from lablib import devices, guest, kernels
 from lablib.echo import Echo
 from lablib.place import LabError
 from lablib.update import Updates, install, next_xens
@@ -45,11 +45,15 @@ def network(g, n, outside):
            f"ping -c 1 -W 5 {outside} >/dev/null && exit 0; done; exit 1")
 
 
-def run(lab):
-    count = lab.param("UPDATES", 5)
-    vcpus = [int(n) for n in lab.param("VCPUS", "1,4").split(",")]
+def run(lab, suites=("",), vcpus="1,4", count=5):
+    """`suites` are the Debian releases whose kernels the guests take in turn, "" for
+    dom0's own.
+    """
+    count = lab.param("UPDATES", count)
+    vcpus = [int(n) for n in lab.param("VCPUS", vcpus).split(",")]
     images = next_xens(lab, count)
-    files = guest.files()
+    other = {s: kernels.other(s, lab.dir) for s in suites if s}
+    files = guest.files(other.values())
     paths = install(files, images)
     duty = 6 if lab.accel == "mt" else 4
     args = [a for n in range(len(vcpus))
@@ -62,9 +66,15 @@ def run(lab):
         outside = bridge(host)
         guests, seen = [], {}
         for n, nr in enumerate(vcpus):
-            g = guest.Guest(host, f"g{n}", vcpus=nr,
+            kernel = other.get(suites[n % len(suites)])
+            g = guest.Guest(host, f"g{n}", vcpus=nr, kernel=kernel,
+                            memory=256 if kernel else 160,
                             config=config(n, disks[n])).create()
             guests.append(g)
+            if kernel:
+                runs = g.must("uname -r").strip()
+                lab.check(runs == kernel.release,
+                          f"{g.name} runs Linux {kernel.release}", runs)
             network(g, n, outside)
             seen[g] = lab.witnesses(g, [
                 ("heartbeat", "{tsc}"), ("timers", ""),
