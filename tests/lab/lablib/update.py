@@ -16,7 +16,7 @@ import re
 import shlex
 
 from .place import LabError
-from .witness import DIR
+from .witness import DIR, Together
 
 # How long a witness may be late beyond the gap, in ms of guest time.  In mt
 # guest time is wall time on a machine that has other things to do.
@@ -261,11 +261,12 @@ class Updates:
 
 
 def sequence(lab, wanted, count=3, tools=False, setup=None, after=None,
-             **host_kw):
+             beside=None, **host_kw):
     """Boots a host, starts witnesses, updates Xen `count` times.
 
     `wanted` are witnesses, as Lab.witnesses() takes them; `setup(host)` runs
-    before they start and may return more of them.  With `tools` the toolstack's
+    before they start and may return more of them; `beside(host)` returns those of
+    guests, as Together() takes them.  With `tools` the toolstack's
     daemons run, and free memory is compared.  `after(host)` is called after each
     update.  The remaining arguments are Host's.
     Parameters of the command line: UPDATES instead of `count` (0: none, which
@@ -286,7 +287,9 @@ def sequence(lab, wanted, count=3, tools=False, setup=None, after=None,
             host.must("xenstart")
         more = (setup(host) if setup else None) or []
         w = lab.witnesses(host, list(wanted) + more)
-        lab.say("at work in dom0: " + ", ".join(w.names))
+        if beside:
+            w = Together({"": w, **beside(host)})
+        lab.say("at work: " + ", ".join(w.names))
         before = w.sample()
         host.must(f"sleep {lab.param('SETTLE', 2)}", 300)
         lagging, now = w.progress(before)

@@ -60,18 +60,7 @@ class Witnesses:
 
     def sample(self):
         """{tag: fields} of all witnesses; one that has ended has "rc" in it."""
-        lines = []
-        for tag in self.names:
-            lines.append(
-                f"n=$(grep -c ^WITNESS {DIR}/{tag}.out); "
-                f"kill -USR1 $(cat {DIR}/{tag}.pid) 2>/dev/null; i=0; "
-                f"until [ $(grep -c ^WITNESS {DIR}/{tag}.out) -gt $n ]; do "
-                f"[ -e {DIR}/{tag}.rc ] && break; usleep 50000; i=$((i+1)); "
-                f"[ $i -gt 600 ] && break; done; "
-                f"[ $i -gt 600 ] && echo '{tag} silent=1' || echo {tag} "
-                f"$(grep ^WITNESS {DIR}/{tag}.out | tail -n 1) "
-                f"$([ -e {DIR}/{tag}.rc ] && echo rc=$(cat {DIR}/{tag}.rc))")
-        out = self.host.must("\n".join(lines), 300)
+        out = self.host.must("sample " + " ".join(self.names), 300)
         return {line.split()[0]: parse(line)
                 for line in out.splitlines() if line.strip()}
 
@@ -120,3 +109,40 @@ class Witnesses:
             for tag in self.names), 600)
         return {line.split()[0]: parse(line)
                 for line in out.splitlines() if "rc=" in line}
+
+
+class Together:
+    """The witnesses of several domains as if they were one Witnesses.
+
+    `parts` has for each what stands before its tags: "" for dom0's, "g0 ".
+    """
+
+    def __init__(self, parts):
+        self.parts = parts
+        self.names = {p + tag: name for p, w in parts.items()
+                      for tag, name in w.names.items()}
+
+    def sample(self):
+        return {p + tag: fields for p, w in self.parts.items()
+                for tag, fields in w.sample().items()}
+
+    def window(self):
+        for w in self.parts.values():
+            w.window()
+
+    def progress(self, before, limit=120):
+        behind, now = {}, {}
+        for p, w in self.parts.items():
+            lag, seen = w.progress({tag: before[p + tag] for tag in w.names},
+                                   limit)
+            behind.update({p + tag: what for tag, what in lag.items()})
+            now.update({p + tag: fields for tag, fields in seen.items()})
+        return behind, now
+
+    def output(self, tag, pattern="."):
+        p = max((p for p in self.parts if tag.startswith(p)), key=len)
+        return self.parts[p].output(tag.removeprefix(p), pattern)
+
+    def stop(self):
+        return {p + tag: fields for p, w in self.parts.items()
+                for tag, fields in w.stop().items()}

@@ -7,6 +7,7 @@ TO: flavours that take turns as the new Xen.
 
 from lablib import guest
 from lablib.update import Updates, install, next_xens
+from lablib.witness import Together
 
 
 def run(lab):
@@ -22,23 +23,13 @@ def run(lab):
         for n in range(lab.param("GUESTS", 2)):
             g = guest.Guest(host, f"g{n}", vcpus=n + 1).create()
             guests.append(g)
-            seen[g] = lab.witnesses(g, [
+            seen[f"{g.name} "] = lab.witnesses(g, [
                 ("heartbeat", "{tsc}"), ("memory", f"-m 8 -d {duty}"),
                 ("fpu", f"-d {duty}"), ("timers", "")])
         w = lab.witnesses(host, [("heartbeat", "{tsc}")])
-        updates = Updates(lab, host, images, paths, w)
-        for n in range(count):
-            before = {g: seen[g].sample() for g in guests}
-            if not updates.once():
-                break
-            for g in guests:
-                now = lab.goes_on(seen[g], before[g],
-                                  f"update {n + 1}: {g.name} goes on")
-                lab.figure(f"update {n + 1}: largest gap in {g.name}",
-                           now["heartbeat"].get("max_ms", "?"))
-        for g in guests:
-            lab.verdicts(seen[g].stop(), f"in {g.name}")
-        host.must("xl list 2>&1")
+        updates = Updates(lab, host, images, paths, Together({"": w, **seen}))
+        updates.run(count)
+        updates.finish()
         for g in guests:
             host.must(f"xl destroy {g.name}")
-        updates.finish()
+        lab.epilogue += updates.table()
