@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Micro-guests: state that Linux does not put into Xen, set, updated, verified.
+
+Two small PV kernels of our own (tests/guests), one with FIFO event channels and one
+with 2-level ones.  Before each update every test of TESTS (with commas, default all)
+sets its state, after it each verifies it.  TO: flavours that take turns as the
+new Xen.
+"""
+
+import re
+
+from lablib import microguest
+from lablib.place import LabError
+from lablib.update import Updates, execute, install, load, next_xens, reasons
+
+# By test: the guests it runs in, in the order in which states are set.  "grants" is
+# "grant" and "map" in both directions, "peers" is "peer" in both.
+TESTS = {
+    "grants": ["fifo", "2l"],
+    "peers": ["fifo", "2l"],
+    "fifo": ["fifo"],
+    "2l": ["2l"],
+    "poll": ["fifo", "2l"],
+    "regs": ["fifo", "2l"],
+    "segs": ["fifo", "2l"],
+    "vcpus": ["fifo", "2l"],
+    "nmi": ["fifo", "2l"],
+    "calls": ["fifo", "2l"],
+    "ptes": ["2l"],
+    "timers": ["fifo", "2l"],
+    "storm": ["fifo", "2l"],
+}
+
+PEER = {"fifo": "2l", "2l": "fifo"}
+
+
+class Micro:
+    """The guests of a run, and what is done to them."""
+
+    def __init__(self, lab, host, wanted):
+        self.lab, self.wanted, self.dead = lab, wanted, set()
+        self.guests = {
+            name: microguest.MicroGuest(host, name, options=name).create()
+            for name in ("fifo", "2l") if any(name in TESTS[t] for t in wanted)}
+        self.ids = {name: g.domid() for name, g in self.guests.items()}
+
+    def do(self, when, name, verb, test, **args):
+        """One command to one guest; what it notes, if it answers."""
+        self.post(name, verb, test, **args)
+        return self.answer(when, name, verb, test)
+
+    def post(self, name, verb, test, **args):
+        if name not in self.dead:
+            self.guests[name].post(verb, test, **args)
+
+    def answer(self, when, name, verb, test):
+        if name in self.dead:
+            return {}
+        try:
+            ok, values, said = self.guests[name].answer()
+        except LabError as e:
+            # The other guest can still tell something.
+            self.dead.add(name)
+            ok, values, said = False, {}, [str(e)]
+        self.lab.check(ok, f"{when}: {name}: {verb} {test}", "; ".join(said))
+        if values:
+            self.lab.say(f"{name}: {verb} {test}: " + " ".join(
+                f"{k}={v}" for k, v in values.items()))
+        return values
+
+    def each(self, when, verb, test, **args):
+        """A command to all guests that the test runs in, at the same time."""
+        for name in TESTS[test]:
+            self.post(name, verb, test, **args)
+        for name in TESTS[test]:
+            self.answer(when, name, verb, test)
+
+    def grants(self, when, verb, test, **args):
+        """In both directions; each guest's table is of another version."""
+        version = {"fifo": 2, "2l": 1}
+        for name, peer in PEER.items():
+            mine = version[name if test == "grant" else peer]
+            self.do(when, name, verb, test, me=self.ids[name],
+                    peer=self.ids[peer], version=mine, **args)
+
+    def peers(self, when, verb, **args):
+        first = {}
+        for name, peer in PEER.items():
+            first[peer] = self.do(when, name, verb, "peer",
+                                  peer=self.ids[peer], **args).get("first", 0)
+        return first
+
+    def set(self, when, seed, tests=None):
+        for test in tests or self.wanted:
+            if test == "grants":
+                self.grants(when, "set", "grant")
+                self.grants(when, "set", "map")
+            elif test == "peers":
+                for name, first in self.peers(when, "set").items():
+                    self.do(when, name, "set", "peer", first=first,
+                            peer=self.ids[PEER[name]])
+            else:
+                self.each(when, "set", test, seed=seed)
+
+    def verify(self, when, seed, last, tests=None):
+        # What keeps CPUs busy ends first.
+        for test in sorted(tests or self.wanted,
+                           key=lambda t: t not in ("storm", "regs")):
+            if test == "grants":
+                self.grants(when, "verify", "grant", inuse=1)
+                self.grants(when, "verify", "map")
+                self.grants(when, "verify", "grant", inuse=0)
+            elif test == "peers":
+                for step in range(3):
+                    self.peers(when, "verify", step=step)
+            else:
+                self.each(when, "verify", test, seed=seed, last=last)
+
+
+def refused(lab, host, updates, what, pattern):
+    """An update that has to be refused with a line of that pattern."""
+    since = host.log.stat().st_size
+    rc, out = load(host, updates.paths[0], updates.args)
+    if rc == 0:
+        rc, out = execute(host)
+    said = reasons(host, since)
+    lab.check(rc and any(re.search(pattern, line) for line in said),
+              f"{what} is refused by name",
+              "; ".join([f"exit code {rc}", out.strip(), *said]))
+
+
+def refusals(lab, host, micro, updates):
+    """What is not carried is refused, and only as long as it is there."""
+    micro.do("linear tables", "2l", "set", "linear")
+    refused(lab, host, updates, "a table linked with one of its level",
+            r"blocked by d\d+: linear-pt: L4 table")
+    micro.do("linear tables", "2l", "end", "linear")
+
+    micro.set("a page given away", 0, ["grants"])
+    micro.grants("a page given away", "set", "grant", away=1)
+    refused(lab, host, updates, "a page that its owner gave away, still mapped",
+            r"blocked by d\d+: page .*: state not carried")
+    micro.verify("a page given away", 0, 0, ["grants"])
+
+
+def run(lab):
+    count = lab.param("UPDATES", 2)
+    wanted = lab.param("TESTS", ",".join(TESTS)).split(",")
+    images = next_xens(lab, count)
+    files = microguest.files()
+    paths = install(files, images)
+    with lab.host(append="liveupdate=64M", files=files) as host:
+        host.boot()
+        host.must("xenstart")
+        micro = Micro(lab, host, wanted)
+        w = lab.witnesses(host, [("heartbeat", "{tsc}")])
+        updates = Updates(lab, host, images, paths, w)
+        if count and "grants" in wanted:
+            refusals(lab, host, micro, updates)
+        for n in range(count or 1):
+            micro.set(f"before update {n + 1}", n + 1)
+            if count and not updates.once():
+                break
+            micro.verify(f"update {n + 1}", n + 1, int(n + 1 >= count))
+        for name in micro.guests:
+            host.must(f"xl destroy {name}")
+        updates.finish()
