@@ -65,7 +65,7 @@ static struct {
 
 static volatile unsigned int nmis;
 static volatile bool nmi_masked;
-static unsigned int flags;
+static unsigned int flags, level;
 static void *root;
 
 /* Half of this vCPU's stack is for entries from user space. */
@@ -120,7 +120,7 @@ static void run_user(const char *code, unsigned int cs)
     memset(&got, 0, sizeof(got));
     got.wanted = true;
     user_enter(USER + (code - user_code), USER_STACK, cs,
-               0x202 | (unsigned long)(flags >> 8 & 3) << 12);
+               0x202 | (unsigned long)level << 12);
 }
 
 static void register_one(unsigned int type, const char *entry, bool mask)
@@ -176,7 +176,7 @@ static void set(void)
                        0, 0), "stack_switch");
     }
 
-    /* Bits of it: masks of syscall, syscall32, int 0x80, NMI; 8, 9: IOPL. */
+    /* Bits of it: masks of syscall, syscall32, int 0x80, failsafe. */
     flags = arg("seed", 1) * 0x5d;
     register_one(CALLBACKTYPE_event, cb_event, false);
     register_one(CALLBACKTYPE_failsafe, cb_failsafe, flags & 16);
@@ -192,7 +192,8 @@ static void set(void)
     want(hypercall(__HYPERVISOR_set_trap_table, (unsigned long)traps, 0, 0, 0),
          "trap table");
 
-    iopl.iopl = flags >> 8 & 3;
+    level = 1 + arg("seed", 1) % 3;
+    iopl.iopl = level;
     want(hypercall(__HYPERVISOR_physdev_op, PHYSDEVOP_set_iopl,
                    (unsigned long)&iopl, 0, 0), "iopl");
 }
@@ -201,11 +202,11 @@ static void expect(const char *what, unsigned int vector, unsigned int rax,
                    bool masked)
 {
     if ( got.vector != vector || got.rax != rax || !got.on_stack ||
-         got.masked != masked || (got.rflags >> 12 & 3) != (flags >> 8 & 3) )
+         got.masked != masked || (got.rflags >> 12 & 3) != level )
         bad("%s: vector %lu, want %u; rax %lx; masked %u, want %u; own stack %u; "
             "rflags %lx, want IOPL %u; rip %lx, cr2 %lx",
             what, got.vector, vector, got.rax, got.masked, masked, got.on_stack,
-            got.rflags, flags >> 8 & 3, got.rip, got.cr2);
+            got.rflags, level, got.rip, got.cr2);
 }
 
 static void verify(void)
@@ -222,8 +223,8 @@ static void verify(void)
 
     on_trap(3, in_kernel);
     asm volatile ( "int3" ::: "memory" );
-    if ( (got.rflags >> 12 & 3) != (flags >> 8 & 3) )
-        bad("IOPL in rflags %lx, want %u", got.rflags, flags >> 8 & 3);
+    if ( (got.rflags >> 12 & 3) != level )
+        bad("IOPL in rflags %lx, want %u", got.rflags, level);
 
     run_user(user_syscall, 0xe033);
     expect("syscall", VECTOR_SYSCALL, 0x55, flags & 1);
@@ -247,7 +248,7 @@ static void verify(void)
     for ( i = 0; i < ARRAY_SIZE(vectors); i++ )
         on_trap(vectors[i], none);
     on_trap(3, none);
-    note("flags=%u", flags & 0x317);
+    note("flags=%u iopl=%u", flags & 0x17, level);
 }
 
 const struct test test_calls = { "calls", "callbacks, user space", set, verify };
