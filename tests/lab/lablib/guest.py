@@ -27,10 +27,10 @@ from .place import BUILD, LabError
 KERNEL, RAMDISK = "/boot/guest-kernel", "/boot/guest.gz"
 
 
-def files(kernels=()):
+def files(others=()):
     """What dom0 needs for guests, of those kernels too: to be given to Host."""
     return {KERNEL: BUILD / "vmlinuz", RAMDISK: BUILD / "dom0.cpio.gz",
-            **{f"/boot/{path.name}": path for kernel in kernels
+            **{f"/boot/{path.name}": path for kernel in others
                for path in (kernel.vmlinuz, kernel.modules)}}
 
 
@@ -63,13 +63,17 @@ class Guest:
         self.build("", limit)
         return self.meet(limit)
 
+    def define(self):
+        """Leaves its configuration in dom0; returns the path."""
+        path = f"/run/lab/{self.name}.cfg"
+        self.host.must(f"cat >{path} <<'EOF'\n{self.cfg()}EOF")
+        return path
+
     def build(self, how="-p", limit=120):
         """xl create, by default of a guest that stays paused."""
-        path = f"/run/lab/{self.name}.cfg"
         if self.modules:
             self.host.must(f"cat {RAMDISK} {self.modules} >{self.ramdisk}")
-        self.host.must(f"cat >{path} <<'EOF'\n{self.cfg()}EOF\n"
-                       f"xl create {how} {path} 2>&1", limit)
+        self.host.must(f"xl create {how} {self.define()} 2>&1", limit)
 
     def meet(self, limit=120):
         """Listens to the console of a guest that runs, waits until it obeys."""
@@ -78,6 +82,9 @@ class Guest:
             f">/run/lab/console.{self.name} 2>&1 3>&- </dev/null &)")
         self.must("true", limit)
         return self
+
+    def domid(self):
+        return int(self.host.must(f"xl domid {self.name}"))
 
     def run(self, script, limit=120):
         """Runs a shell script in the guest; returns (exit code, output)."""

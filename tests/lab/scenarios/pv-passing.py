@@ -3,9 +3,9 @@
 
 A dead guest whose page a tool has mapped: the update waits as long as
 liveupdate-wait says, then refuses and names guest and reason; when the tool lets go
-in time, the update takes place.  A guest that was built and never started (xl create
--p) is as it was and starts afterwards, twice through, and the next guest gets the
-next domid.  TO: flavours that take turns as the new Xen.
+in time, the update takes place.  The same with a guest whose builder stands still for a
+while.  When it is built and not started (xl create -p) it is as it was and starts
+afterwards, twice through, and the next guest gets the next domid.  TO: flavours that take turns as the new Xen.
 """
 
 import re
@@ -14,10 +14,6 @@ from lablib import guest
 from lablib.update import Updates, execute, install, load, next_xens, reasons
 
 HOLD = 400
-
-
-def domid(host, g):
-    return int(host.must(f"xl domid {g.name}"))
 
 
 def mapped(host, g):
@@ -34,38 +30,64 @@ def uptime_ms(host):
     return 1000 * float(host.must("cut -d' ' -f1 /proc/uptime"))
 
 
-def dead_and_held(lab, host, updates, w, path):
-    g = guest.Guest(host, "held").create()
-    number = domid(host, g)
-    let_go = mapped(host, g)
-    host.must(f"xl destroy {g.name}")
+def refused(lab, host, w, what, want):
+    """An update with `want` for reason, when HOLD ms are over; dom0 goes on."""
     host.must(f"xl set-parameters liveupdate-wait={HOLD} 2>&1")
-
-    rc, said = load(host, path, updates.args)
-    lab.check(rc == 0, "an image is loaded beside a dead guest", said)
     before, since = w.sample(), host.log.stat().st_size
     start = uptime_ms(host)
     rc, said = execute(host)
     took = uptime_ms(host) - start
     text = "\n".join(reasons(host, since))
-    want = (rf"blocked by d{number}: destruction: \d+ pages are left, others have "
-            r"mapped them \(-16\)")
-    lab.check(rc != 0 and re.search(want, text), "refused for the dead guest",
+    lab.check(rc != 0 and re.search(want, text), f"refused for {what}",
               f"rc {rc}: {said}\n{text}")
-    lab.check(took >= HOLD, "but only when the time to wait was over",
+    lab.check(took >= HOLD, f"{what}: but only when the time to wait was over",
               f"{took:.0f} ms of {HOLD}")
-    lab.goes_on(w, before, "dom0 goes on after that")
+    lab.goes_on(w, before, f"{what}: dom0 goes on after that")
 
+
+def waited(lab, host, updates, number, what, let_go):
+    """An update for which the script `let_go` makes way after a second."""
     host.must("xl set-parameters liveupdate-wait=60000 2>&1")
     host.must(f"(usleep 1000000; {let_go}) >/dev/null 2>&1 3>&- </dev/null &")
     since = host.log.stat().st_size
     updates.once()
     text = "\n".join(reasons(host, since))
     lab.check(re.search(rf"waiting up to 60000 ms for d{number}\b", text),
-              "the update waited for the tool to let go", text)
+              f"the update waited for {what}", text)
+
+
+def dead_and_held(lab, host, updates, w, path):
+    g = guest.Guest(host, "held").create()
+    number = g.domid()
+    let_go = mapped(host, g)
+    host.must(f"xl destroy {g.name}")
+    rc, said = load(host, path, updates.args)
+    lab.check(rc == 0, "an image is loaded beside a dead guest", said)
+    refused(lab, host, w, "a dead guest",
+            rf"blocked by d{number}: destruction: \d+ pages are left, others have "
+            r"mapped them \(-16\)")
+    waited(lab, host, updates, number, "the tool to let go", let_go)
     host.must("for i in $(seq 100); do [ $(xl list | wc -l) = 2 ] && exit 0; "
               "usleep 100000; done; xl list; exit 1")
     return number
+
+
+def half_built(lab, host, updates, w, path):
+    """A guest whose builder stands still for a while."""
+    g = guest.Guest(host, "unborn", vcpus=2)
+    pid = "/run/lab/builder"
+    host.must(f"(exec xl create -p {g.define()} >{pid}.out 2>&1 3>&- </dev/null) & "
+              f"echo $! >{pid}; i=0; until xl domid {g.name} >/dev/null 2>&1; do "
+              "usleep 20000; i=$((i+1)); [ $i -gt 500 ] && exit 1; done; "
+              f"kill -STOP $(cat {pid})")
+    rc, said = load(host, path, updates.args)
+    lab.check(rc == 0, "an image is loaded beside a guest being built", said)
+    refused(lab, host, w, "a guest being built",
+            rf"blocked by d{g.domid()}: construction: its first vCPU is not set up "
+            r"yet \(-16\)")
+    waited(lab, host, updates, g.domid(), "the builder to get on",
+           f"kill -CONT $(cat {pid})")
+    return g
 
 
 def run(lab):
@@ -80,10 +102,9 @@ def run(lab):
 
         last = dead_and_held(lab, host, updates, w, paths[0])
 
-        g = guest.Guest(host, "unborn", vcpus=2)
-        g.build()
-        lab.check(domid(host, g) == last + 1, "the next guest has the next domid",
-                  f"d{domid(host, g)} after d{last}")
+        g = half_built(lab, host, updates, w, paths[1 % len(paths)])
+        lab.check(g.domid() == last + 1, "the next guest has the next domid",
+                  f"d{g.domid()} after d{last}")
         for n in range(2):
             updates.once()
             state = host.must(f"xl list {g.name} | awk 'NR == 2 {{ print $5, $6 }}'")

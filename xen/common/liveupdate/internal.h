@@ -179,10 +179,11 @@ struct domain *lu_domain(uint16_t domid);
 
 /*
  * Hypercall of a domain's vCPU: whether to come back, as something passes by itself
- * and the time for that is not up.  The vCPU is blocked then, for a moment.  The
+ * and the time for that is not up.  The vCPU is blocked then, for a moment.  Not
+ * `wanted`: a wait that has begun is over, as the image has gone meanwhile.  The
  * caller sees to it that no two vCPUs are in here.
  */
-bool lu_wait(void);
+bool lu_wait(bool wanted);
 /* How many grants of domain rd has ld mapped?  A look, without locks. */
 unsigned int lu_grants_mapped(const struct domain *ld, domid_t rd);
 

@@ -67,7 +67,7 @@ static long cf_check lu_exec_tasklet(void *caller)
 
 static int lu_kexec_exec(XEN_GUEST_HANDLE_PARAM(void) uarg)
 {
-    if ( lu_loaded_image() && lu_wait() )
+    if ( lu_wait(lu_loaded_image()) )
         return hypercall_create_continuation(__HYPERVISOR_kexec_op, "lh",
                                              KEXEC_CMD_kexec, uarg);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What passes by itself: domains being destroyed, memory claimed for one being
- * built.  Neither is carried, and both are over soon.
+ * What passes by itself: domains being destroyed, domains whose first vCPU is not
+ * set up yet, memory claimed for one being built.  None of it is carried, and all of
+ * it is over soon.
  *
  * An update that meets them waits, before anything else is looked at, up to
  * liveupdate-wait= milliseconds (0: not at all; can be changed at run time).  The
@@ -47,6 +48,23 @@ static const struct domain *most_grants(const struct domain *d, unsigned int *nr
     return most;
 }
 
+/*
+ * Its builder is at work.  A domain may be unpaused for good before it has a vCPU;
+ * one that has run and resets its first vCPU is another matter (pv_domain.c).
+ */
+static bool being_built(const struct domain *d)
+{
+    const struct vcpu *v = d->vcpu ? d->vcpu[0] : NULL;
+
+    return !v || (!d->creation_finished && !v->is_initialised);
+}
+
+static bool passes(const struct domain *d)
+{
+    return d->is_dying != DOMDYING_alive || d->outstanding_pages ||
+           being_built(d);
+}
+
 static int check_dying(const struct domain *d)
 {
     const unsigned int pages = domain_tot_pages(d) + d->xenheap_pages;
@@ -78,6 +96,14 @@ static int cf_check check_passing(const struct domain *d)
 {
     int rc = check_dying(d), err;
 
+    /* One that dies may never have got so far. */
+    if ( d->is_dying == DOMDYING_alive && being_built(d) )
+    {
+        err = lu_blocker(-EBUSY, d,
+                         "construction: its first vCPU is not set up yet");
+        rc = rc ?: err;
+    }
+
     if ( d->outstanding_pages )
     {
         err = lu_blocker(-EBUSY, d, "claim: %u claimed pages",
@@ -102,7 +128,7 @@ static domid_t first_passing(void)
 
     rcu_read_lock(&domlist_read_lock);
     for_each_domain ( d )
-        if ( d->is_dying != DOMDYING_alive || d->outstanding_pages )
+        if ( passes(d) )
         {
             domid = d->domain_id;
             break;
@@ -119,11 +145,11 @@ static void cf_check wake_sleeper(void *unused)
     vcpu_unblock(sleeper);
 }
 
-bool lu_wait(void)
+bool lu_wait(bool wanted)
 {
     static s_time_t deadline;
     static struct timer nap;
-    const domid_t domid = first_passing();
+    const domid_t domid = wanted ? first_passing() : DOMID_INVALID;
     const unsigned int ms = min(ACCESS_ONCE(opt_wait), WAIT_MAX);
 
     if ( domid != DOMID_INVALID && !deadline )
