@@ -44,15 +44,8 @@ static void expect_link(uint32_t p)
 static void raise(uint32_t p)
 {
     port_raise(p);
-    ports[p].pending = true;
     if ( p < fifo_pages() * WORDS )
         expect_link(p);
-}
-
-static void mask(uint32_t p)
-{
-    port_mask(p);
-    ports[p].masked = true;
 }
 
 static void unmask(uint32_t p)

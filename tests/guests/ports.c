@@ -77,6 +77,13 @@ void ports_make(uint32_t end, unsigned int vcpus)
 void port_raise(uint32_t p)
 {
     port_send(ports[p].sender ?: p);
+    ports[p].pending = true;
+}
+
+void mask(uint32_t p)
+{
+    port_mask(p);
+    ports[p].masked = true;
 }
 
 void ports_status(void)

@@ -21,7 +21,9 @@ extern uint32_t last_port;
 
 void ports_make(uint32_t end, unsigned int vcpus);
 void ports_status(void);
+/* Does so, and remembers that it has. */
 void port_raise(uint32_t port);
+void mask(uint32_t port);
 void port_bind(uint32_t port, unsigned int vcpu);
 
 #define for_each_port(p)                                        \

@@ -15,18 +15,6 @@
 
 static unsigned int upcalls, taken;
 
-static void raise(uint32_t p)
-{
-    port_raise(p);
-    ports[p].pending = true;
-}
-
-static void mask(uint32_t p)
-{
-    port_mask(p);
-    ports[p].masked = true;
-}
-
 static void unmask(uint32_t p)
 {
     port_unmask(p);
@@ -127,12 +115,12 @@ static void set(void)
         switch ( random(&seed) % 6 )
         {
         case 0 ... 1:
-            raise(p);
+            port_raise(p);
             break;
 
         case 2:
             mask(p);
-            raise(p);
+            port_raise(p);
             break;
 
         case 3:
@@ -140,7 +128,7 @@ static void set(void)
             break;
 
         case 4:
-            raise(p);
+            port_raise(p);
             mask(p);
             break;
         }
@@ -164,7 +152,7 @@ static void verify(void)
                 port_pending(p), port_masked(p), ports[p].pending,
                 ports[p].masked);
         if ( !(random(&seed) % 4) )
-            raise(p);
+            port_raise(p);
         if ( ports[p].masked && random(&seed) % 2 )
             unmask(p);
     }
@@ -176,7 +164,7 @@ static void verify(void)
     deliver("after all was unmasked");
 
     for_each_port ( p )
-        raise(p);
+        port_raise(p);
     deliver("after all was raised");
 
     note("taken=%u", taken);
