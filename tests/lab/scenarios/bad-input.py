@@ -155,8 +155,7 @@ def nothing_changed(lab, host, name, path, paths, w, before):
     size = host.log.stat().st_size
     refused(lab, host, name, execute(host), size,
             r"No such file|no image is loaded")
-    lagging, _ = w.progress(before)
-    lab.check(not lagging, "dom0 goes on after all refusals", str(lagging))
+    lab.goes_on(w, before, "dom0 goes on after all refusals")
     updates = Updates(lab, host, [path], paths, w)
     lab.check(updates.once(), "a proper update works afterwards")
     updates.finish()
@@ -296,8 +295,7 @@ def part_memory(lab):
                 execute(host), size, r"room: .*\d+ KiB[\s\S]*\(-12\)")
         said = "\n".join(reasons(host, size))
         lab.check("freezing" not in said, "refused before the freeze", said)
-        lagging, _ = w.progress(before)
-        lab.check(not lagging, "dom0 goes on", str(lagging))
+        lab.goes_on(w, before, "dom0 goes on")
         updates = Updates(lab, host, [small], paths, w)
         lab.check(updates.once(), "the Xen that fits replaces it afterwards")
         updates.finish()
