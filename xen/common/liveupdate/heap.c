@@ -365,6 +365,31 @@ void lu_heap_start(void)
 }
 
 /*
+ * As domain_set_outstanding_pages(), which would refuse what this Xen cannot keep
+ * free: its own size may be another.  Allocations of others fail then, as they do
+ * whenever memory is short.
+ */
+void lu_set_claim(struct domain *d, unsigned int pages)
+{
+    long all, avail;
+
+    spin_lock(&d->page_alloc_lock);
+    spin_lock(&heap_lock);
+    ASSERT(!d->outstanding_pages);
+    d->outstanding_pages = pages;
+    outstanding_claims += pages;
+    all = outstanding_claims;
+    avail = total_avail_pages;
+    spin_unlock(&heap_lock);
+    spin_unlock(&d->page_alloc_lock);
+
+    if ( pages && all > avail )
+        printk(XENLOG_WARNING
+               "live-update: d%d: claimed %u pages: %ld are claimed in all and %ld free\n",
+               d->domain_id, pages, all, avail);
+}
+
+/*
  * CPU 0, idle vCPU, IRQs on: before the next update looks at memory.  Nothing is
  * added later, so from here on each free page is in the heap.
  */

@@ -229,6 +229,8 @@ void lu_heap_start(void);
 void lu_heap_finish(void);
 
 /* ---- What the architecture provides --------------------------------------- */
+/* heap.c: pages that d has claimed; it has all that it owned then. */
+void lu_set_claim(struct domain *d, unsigned int pages);
 
 void lu_arch_for_each_m2p(void (*fn)(void *ctx,
                                      const struct lu_m2p_chunk_rec *chunk),

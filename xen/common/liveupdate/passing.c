@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What passes by itself: domains being destroyed, domains whose first vCPU is not
- * set up yet, memory claimed for one being built.  None of it is carried, and all of
- * it is over soon.
+ * What passes by itself: domains being destroyed.  They are not carried, half taken
+ * apart as they are, and are gone soon.
  *
- * An update that meets them waits, before anything else is looked at, up to
+ * An update that meets one waits, before anything else is looked at, up to
  * liveupdate-wait= milliseconds (0: not at all; can be changed at run time).  The
  * calling vCPU sleeps a little and comes back, as preempted hypercalls do, and takes
  * interrupts in between.  Whether it then runs another process, such as the one that
- * destroys or builds, is up to dom0's kernel: Linux does so only if built without
+ * destroys, is up to dom0's kernel: Linux does so only if built without
  * PREEMPTION, or preempt=full.  Its other vCPUs go on in any case.
  *
- * What can fail: time runs out, and they are blockers then.  A domain that is dead
+ * What can fail: time runs out, and it is a blocker then.  A domain that is dead
  * and still has pages says who has mapped grants of it.
  */
 #include <xen/grant_table.h>
@@ -48,24 +47,7 @@ static const struct domain *most_grants(const struct domain *d, unsigned int *nr
     return most;
 }
 
-/*
- * Its builder is at work.  A domain may be unpaused for good before it has a vCPU;
- * one that has run and resets its first vCPU is another matter (pv_domain.c).
- */
-static bool being_built(const struct domain *d)
-{
-    const struct vcpu *v = d->vcpu ? d->vcpu[0] : NULL;
-
-    return !v || (!d->creation_finished && !v->is_initialised);
-}
-
-static bool passes(const struct domain *d)
-{
-    return d->is_dying != DOMDYING_alive || d->outstanding_pages ||
-           being_built(d);
-}
-
-static int check_dying(const struct domain *d)
+static int cf_check check_passing(const struct domain *d)
 {
     const unsigned int pages = domain_tot_pages(d) + d->xenheap_pages;
     const struct domain *ld;
@@ -92,28 +74,6 @@ static int check_dying(const struct domain *d)
     return lu_blocker(-EBUSY, d, "destruction: somebody still refers to it");
 }
 
-static int cf_check check_passing(const struct domain *d)
-{
-    int rc = check_dying(d), err;
-
-    /* One that dies may never have got so far. */
-    if ( d->is_dying == DOMDYING_alive && being_built(d) )
-    {
-        err = lu_blocker(-EBUSY, d,
-                         "construction: its first vCPU is not set up yet");
-        rc = rc ?: err;
-    }
-
-    if ( d->outstanding_pages )
-    {
-        err = lu_blocker(-EBUSY, d, "claim: %u claimed pages",
-                         d->outstanding_pages);
-        rc = rc ?: err;
-    }
-
-    return rc;
-}
-
 const struct lu_kind lu_kind_passing = {
     .name = "passing",
     .per_domain = true,
@@ -128,7 +88,7 @@ static domid_t first_passing(void)
 
     rcu_read_lock(&domlist_read_lock);
     for_each_domain ( d )
-        if ( passes(d) )
+        if ( d->is_dying != DOMDYING_alive )
         {
             domid = d->domain_id;
             break;
@@ -157,7 +117,7 @@ bool lu_wait(bool wanted)
         deadline = NOW() + MILLISECS(ms);
         if ( ms )
             printk(XENLOG_INFO
-                   "live-update: waiting up to %u ms for d%d, which is destroyed or built\n",
+                   "live-update: waiting up to %u ms for d%d, which is being destroyed\n",
                    ms, domid);
     }
 

@@ -229,7 +229,7 @@ struct lu_domain_rec {
     uint32_t nr_pirqs;
     uint32_t controller_pause_count;
     uint32_t shutdown_code;
-    uint32_t reserved;
+    uint32_t claimed_pages;     /* XENMEM_claim_pages, not populated yet */
     uint64_t vm_assist;
     uint64_t shared_info_mfn;
     uint64_t max_pages;

@@ -5,8 +5,10 @@
  * DOMAIN carries what domain_create() wants and the identity and status that
  * hang on struct domain.  Restore creates the domain under its old ID, with its
  * shared_info page adopted in place (lu_adopt_shared_info() below), its policy
- * set before any vCPU exists, and as many vCPUs as it had.  The domain keeps the
- * pause reference of domain_create() until lu_resume().
+ * set before any vCPU exists, and as many vCPUs as it had: none yet, perhaps, if it is
+ * being built.  The domain keeps the pause reference of domain_create() until
+ * lu_resume(), which also claims what memory it had claimed: pages that it gets before
+ * are those it had.
  *
  * CAPS carries the three range sets: I/O memory, I/O ports and GSIs.  MSI IRQs
  * are not in it: their numbers are Xen's own and are granted again when mapped.
@@ -114,6 +116,7 @@ static int cf_check save_domain(struct lu_stream *s, struct domain *d)
         .nr_pirqs = d->nr_pirqs,
         .controller_pause_count = d->controller_pause_count,
         .shutdown_code = d->shutdown_code,
+        .claimed_pages = d->outstanding_pages,
         .vm_assist = d->vm_assist,
         .shared_info_mfn = virt_to_mfn(d->shared_info),
         .max_pages = d->max_pages,
@@ -136,10 +139,10 @@ static int cf_check save_domain(struct lu_stream *s, struct domain *d)
 
 static bool domain_sane(const struct lu_domain_rec *r)
 {
-    return r->nr_vcpus && r->nr_vcpus <= r->max_vcpus &&
+    return r->nr_vcpus <= r->max_vcpus &&
            r->id.domid < DOMID_FIRST_RESERVED &&
            mfn_valid(_mfn(r->shared_info_mfn)) &&
-           !(r->shared_info_mfn >> (32 - PAGE_SHIFT)) && !r->reserved &&
+           !(r->shared_info_mfn >> (32 - PAGE_SHIFT)) &&
            r->max_pages <= UINT_MAX && r->tot_pages <= UINT_MAX &&
            r->controller_pause_count <= INT_MAX &&
            r->max_evtchn_port <= INT_MAX && r->time_offset_set <= 1 &&
@@ -404,7 +407,10 @@ void lu_resume_domain(struct domain *d)
     struct lu_domain_rec r;
 
     if ( !lu_boot_record(LU_REC_DOMAIN, d->domain_id, NULL, &r, sizeof(r)) )
+    {
         d->max_pages = r.max_pages;
+        lu_set_claim(d, r.claimed_pages);
+    }
 
     lu_evtchn_resume(d);
 }
