@@ -197,6 +197,8 @@ int lu_pages_prepare(unsigned int nr_internal);
 void lu_pages_internal(unsigned long mfn, unsigned int count);
 void lu_pages_seal(void);
 void lu_pages_done(void);
+/* New Xen, all references taken again: restore's own go. */
+void lu_pages_resume(void);
 
 /* image.c, of the loaded image: bytes of frame table per page; */
 unsigned int lu_image_page_info_size(void);
@@ -227,10 +229,10 @@ int lu_room_check(struct lu_room *room, unsigned int page_info_size);
 /* heap.c, CPU 0: free memory joins the heap from now on; has joined it. */
 void lu_heap_start(void);
 void lu_heap_finish(void);
-
-/* ---- What the architecture provides --------------------------------------- */
 /* heap.c: pages that d has claimed; it has all that it owned then. */
 void lu_set_claim(struct domain *d, unsigned int pages);
+
+/* ---- What the architecture provides --------------------------------------- */
 
 void lu_arch_for_each_m2p(void (*fn)(void *ctx,
                                      const struct lu_m2p_chunk_rec *chunk),

@@ -12,8 +12,12 @@
  * Shared pages were adopted by whoever shares them (shared_info, grant frames)
  * when the domain was created; here it is only checked that someone did.
  *
- * What can fail: a page in a state that is not carried (offlined, broken, owned
- * but not allocated) is a blocker found by the dry run.  A page that is already
+ * A page that its domain gave up lives as long as somebody maps it, and is the
+ * domain's meanwhile.  Restore holds a reference in place of the one that went with
+ * PGC_allocated, until all others are back (lu_pages_resume()).
+ *
+ * What can fail: a page in a state that is not carried (offlined, broken, a shared
+ * one being freed) is a blocker found by the dry run.  A page that is already
  * somebody's in the new Xen is fatal, and so is a domain with more than it may have.
  */
 #include <xen/mm.h>
@@ -157,24 +161,22 @@ static void emit(struct scan *sc, unsigned long mfn, unsigned long count,
  */
 static int classify(const struct page_info *pg, const struct domain **owner)
 {
-    *owner = NULL;
-    if ( pg->count_info & PGC_broken )
-        return -EOPNOTSUPP;
-    if ( page_state_is(pg, offlining) || page_state_is(pg, offlined) )
-        return -EOPNOTSUPP;
-
     /*
      * Without a reference the page is private, and the field of the owner may
      * hold something else: xmalloc keeps an order there.
      */
-    if ( !(pg->count_info & (PGC_allocated | PGC_count_mask)) )
-        return 0;
+    const bool in_use = pg->count_info & (PGC_allocated | PGC_count_mask);
 
-    *owner = page_get_owner(pg);
+    *owner = in_use ? page_get_owner(pg) : NULL;
+    if ( (pg->count_info & PGC_broken) || page_state_is(pg, offlining) ||
+         page_state_is(pg, offlined) )
+        return -EOPNOTSUPP;
+
     if ( !*owner || is_system_domain(*owner) )
         return 0;
     if ( !(pg->count_info & PGC_allocated) )
-        return -EBUSY;
+        return pg->count_info & (PGC_xen_heap | PGC_extra) ? -EBUSY
+                                                           : LU_EXT_GIVEN;
     if ( pg->count_info & PGC_xen_heap )
         return LU_EXT_SHARED;
 
@@ -347,9 +349,11 @@ int lu_read_extent(const struct lu_stream *s, const struct lu_rec *rec,
  * Its conditions hold here too: a domain that lives and may have that many pages.
  */
 static int own_pages(struct page_info *pg, unsigned int nr, struct domain *d,
-                     bool is_extra)
+                     unsigned int kind)
 {
-    const unsigned long count = (is_extra ? PGC_extra : 0) | PGC_allocated | 1;
+    const bool is_extra = kind == LU_EXT_EXTRA;
+    const unsigned long count = (is_extra ? PGC_extra : 0) |
+                                (kind == LU_EXT_GIVEN ? 0 : PGC_allocated) | 1;
     const unsigned int tot = domain_tot_pages(d);
     const unsigned long owner = lu_owner_id_of(d);
     struct page_list_head *list = is_extra ? &d->extra_page_list
@@ -400,8 +404,7 @@ static int assign_extent(const struct lu_extent_rec *ext, struct domain *d)
         const unsigned long room = PDX_GROUP_COUNT -
                                    (mfn & (PDX_GROUP_COUNT - 1));
         unsigned int nr = min(ext->count - done, room);
-        int rc = own_pages(mfn_to_page(_mfn(mfn)), nr, d,
-                           ext->kind == LU_EXT_EXTRA);
+        int rc = own_pages(mfn_to_page(_mfn(mfn)), nr, d, ext->kind);
 
         if ( rc )
             return rc;
@@ -411,6 +414,9 @@ static int assign_extent(const struct lu_extent_rec *ext, struct domain *d)
 
     return 0;
 }
+
+/* Pages of extents of kind GIVEN, in which restore holds a reference each. */
+static unsigned long nr_given;
 
 static int cf_check restore_memory(const struct lu_stream *s,
                                    const struct lu_rec *rec, struct domain *d)
@@ -430,6 +436,9 @@ static int cf_check restore_memory(const struct lu_stream *s,
 
         switch ( ext.kind )
         {
+        case LU_EXT_GIVEN:
+            nr_given += ext.count;
+            /* fall through */
         case LU_EXT_RAM:
         case LU_EXT_EXTRA:
         case LU_EXT_SHARED:
@@ -458,6 +467,32 @@ static int cf_check restore_memory(const struct lu_stream *s,
     }
 
     return rc;
+}
+
+/*
+ * Before any domain runs: whoever maps what was given up has its references again.
+ * Where nobody does after all, the page is free with this.
+ */
+void lu_pages_resume(void)
+{
+    const struct lu_stream *s = lu_stream_boot();
+    struct lu_memory_rec r;
+    struct lu_rec rec;
+    unsigned int i;
+
+    if ( !nr_given || !s || lu_find(s, LU_REC_MEMORY, LU_DOMID_HOST, &rec) ||
+         lu_rec_read(s, &rec, 0, &r, sizeof(r)) )
+        return;
+
+    for ( i = 0; i < r.nr_extents && nr_given; i++ )
+    {
+        struct lu_extent_rec ext;
+
+        if ( lu_read_extent(s, &rec, &r, i, &ext) || ext.kind != LU_EXT_GIVEN )
+            continue;
+        for ( ; ext.count; ext.count--, nr_given-- )
+            put_page(mfn_to_page(_mfn(ext.mfn++)));
+    }
 }
 
 /* No preserved page may be left without its owner. */

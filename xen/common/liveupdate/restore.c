@@ -138,6 +138,7 @@ void lu_resume(void)
     uint64_t start = lu_progress.start_tsc, now;
     unsigned int i, nr = 0;
 
+    lu_pages_resume();
     for_each_domain ( d )
     {
         lu_resume_domain(d);

@@ -169,6 +169,7 @@ struct lu_range_rec {
 #define LU_EXT_SHARED   3       /* Xen heap page shared with `domid` */
 #define LU_EXT_M2P      4       /* chunk of the machine to phys table */
 #define LU_EXT_INTERNAL 5       /* stream and MFN array: free after restore */
+#define LU_EXT_GIVEN    6       /* given up by `domid`, kept while it is mapped */
 
 struct lu_extent_rec {
     uint64_t mfn;

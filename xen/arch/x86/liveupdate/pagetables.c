@@ -124,7 +124,7 @@ int lu_pv_normalise(struct domain *d)
 
 /* ---- Sums ------------------------------------------------------------------ */
 
-/* What nearly all pages are, in registers: plain, or writable. */
+/* What nearly all pages are, in registers: allocated, and plain or writable. */
 struct plain {
     uint64_t page_refs, writable_refs;
 };
@@ -135,8 +135,9 @@ static always_inline bool add_plain(struct plain *sum,
 {
     const unsigned long info = pg->u.inuse.type_info;
 
-    if ( info && (info & ~PGT_count_mask) !=
-                 (PGT_writable_page | PGT_validated) )
+    if ( !(pg->count_info & PGC_allocated) ||
+         (info && (info & ~PGT_count_mask) !=
+                  (PGT_writable_page | PGT_validated)) )
         return false;
 
     sum->page_refs += pg->count_info & PGC_count_mask;
@@ -151,6 +152,9 @@ static void add_page(struct lu_pagetables_rec *r, const struct page_info *pg)
     const unsigned long refs = info & PGT_count_mask;
 
     r->page_refs += pg->count_info & PGC_count_mask;
+    /* One of these is restore's, see own_pages(). */
+    if ( lu_booting && !(pg->count_info & PGC_allocated) )
+        r->page_refs--;
 
     if ( info & PGT_partial )
     {
