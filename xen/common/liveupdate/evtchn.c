@@ -292,15 +292,38 @@ static int restore_virq(struct domain *d, struct evtchn *chn,
         return lu_error(-EINVAL, d, "evtchn %u: VIRQ %u without vCPU",
                         w->port, w->value);
 
-    if ( v->virq_to_evtchn[w->value] )
-        return lu_error(-EEXIST, d,
-                        "evtchn %u: VIRQ %u of vCPU %u is port %u already",
-                        w->port, w->value, v->vcpu_id,
-                        v->virq_to_evtchn[w->value]);
-
     chn->state = ECS_VIRQ;
     chn->u.virq = w->value;
-    write_atomic(&v->virq_to_evtchn[w->value], w->port);
+
+    return 0;
+}
+
+/*
+ * Xen itself may raise a VIRQ at any time, for a line on its console, say: it finds
+ * the port from now on.  Not before the domain's port ABI is known.
+ */
+int lu_evtchn_virqs(struct domain *d)
+{
+    unsigned int port;
+
+    for ( port = 1; port_is_valid(d, port); port++ )
+    {
+        const struct evtchn *chn = evtchn_from_port(d, port);
+        struct vcpu *v;
+
+        if ( chn->state != ECS_VIRQ )
+            continue;
+
+        /* Both were checked when the port was restored. */
+        v = d->vcpu[virq_is_global(chn->u.virq) ? 0 : chn->notify_vcpu_id];
+        if ( v->virq_to_evtchn[chn->u.virq] )
+            return lu_error(-EEXIST, d,
+                            "evtchn %u: VIRQ %u of vCPU %u is port %u already",
+                            port, chn->u.virq, v->vcpu_id,
+                            v->virq_to_evtchn[chn->u.virq]);
+
+        write_atomic(&v->virq_to_evtchn[chn->u.virq], port);
+    }
 
     return 0;
 }
@@ -472,6 +495,8 @@ static int cf_check evtchn_restore(const struct lu_stream *s,
 
     write_lock(&d->event_lock);
     rc = restore_ports(s, rec, d, &head);
+    if ( !rc && !(head.flags & LU_EVTCHN_F_FIFO) )
+        rc = lu_evtchn_virqs(d);
     d->next_evtchn = head.next_port;
     write_unlock(&d->event_lock);
 

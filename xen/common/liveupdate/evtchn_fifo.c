@@ -301,10 +301,12 @@ static int restore_fifo(const struct lu_stream *s, const struct lu_rec *rec,
             rc = restore_vcpu(d, &w);
     }
 
-    if ( !rc )
-        d->evtchn_port_ops = &evtchn_port_ops_fifo;
+    if ( rc )
+        return rc;
 
-    return rc;
+    d->evtchn_port_ops = &evtchn_port_ops_fifo;
+
+    return lu_evtchn_virqs(d);
 }
 
 static int cf_check fifo_restore(const struct lu_stream *s,

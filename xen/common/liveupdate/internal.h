@@ -309,6 +309,9 @@ void lu_evtchn_resume(struct domain *d);
  */
 bool lu_evtchn_unchanged(void);
 
+/* Of a domain whose port ABI is in force: its VIRQs find their ports.  0 or -errno. */
+int lu_evtchn_virqs(struct domain *d);
+
 /* The queue a port was linked to last (struct evtchn's fifo_lastq). */
 void lu_evtchn_lastq_get(const struct evtchn *chn, uint16_t *vcpu,
                          uint8_t *priority);
