@@ -319,18 +319,22 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
 
     lu_progress.pause_tsc = rdtsc();
     freeze_domains();
+    lu_raise(LU_RAISE_FROZEN);
 
     rcu_barrier();
     process_pending_softirqs();
+    lu_raise(LU_RAISE_DRAINED);
 
     rc = normalise_domains() ?: check_continuations(caller) ?: check_all() ?:
          check_pauses(caller) ?: lu_fault_frozen();
     if ( rc )
         goto thaw;
+    lu_raise(LU_RAISE_CHECKED);
 
     rc = lu_irq_mask_guests() ?: lu_park_cpus();
     if ( rc )
         goto unmask;
+    lu_raise(LU_RAISE_PARKED);
 
     local_irq_save(flags);
     /* Nobody else runs, so locks that are not IRQ safe may be taken now. */

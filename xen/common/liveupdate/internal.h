@@ -275,12 +275,20 @@ void lu_boot_drop_stream(void);
 
 /* ---- Fault injection (lab only) -------------------------------------------- */
 
+/* Places between freeze and resume where events can come, see raise.c. */
+enum lu_raise {
+    LU_RAISE_FROZEN, LU_RAISE_DRAINED, LU_RAISE_CHECKED, LU_RAISE_PARKED,
+    LU_RAISE_WIRED, LU_RAISE_AUDITED, LU_RAISE_RESUMED,
+};
+
 #ifdef CONFIG_LIVE_UPDATE_FAULT_INJECTION
+void lu_raise(enum lu_raise at);
 bool lu_fault_alloc(void);      /* true: this allocation fails */
 int lu_fault_frozen(void);      /* -errno: refuse after the freeze */
 int lu_fault_sealed(struct lu_stream *s); /* -errno, or damages the stream */
 bool lu_fault_crumb(void);      /* true: damage the breadcrumb */
 #else
+static inline void lu_raise(enum lu_raise at) {}
 static inline bool lu_fault_alloc(void) { return false; }
 static inline int lu_fault_frozen(void) { return 0; }
 static inline int lu_fault_sealed(struct lu_stream *s) { return 0; }

@@ -69,6 +69,9 @@ static void __init restore_record(const struct lu_stream *s,
     rc = k->restore(s, rec, d);
     if ( rc )
         restore_failed(k->name, rec->id.domid, rec->id.instance, rc);
+
+    if ( pass == LU_PASS_WIRE )
+        lu_raise(LU_RAISE_WIRED);
 }
 
 struct domain *__init lu_restore_domains(void)
@@ -117,6 +120,7 @@ struct domain *__init lu_restore_domains(void)
         }
     }
 
+    lu_raise(LU_RAISE_AUDITED);
     lu_progress.restored_tsc = rdtsc();
 
     return hardware_domain;
@@ -144,6 +148,7 @@ void lu_resume(void)
         lu_resume_domain(d);
         nr++;
     }
+    lu_raise(LU_RAISE_RESUMED);
 
     /* Before any domain runs: it may create others, which are no old ones. */
     lu_booting = false;
