@@ -133,8 +133,9 @@ static void verify_use(void)
 }
 
 /* What is a page table must not be mapped writable. */
-static void verify_types(bool table)
+static bool verify_types(bool table)
 {
+    bool all = true;
     unsigned int i;
     long rc;
 
@@ -144,10 +145,14 @@ static void verify_types(bool table)
                      i < NR_L1 + NR_L2 + 1 ? l3 : l4[i - NR_L1 - NR_L2 - 1];
 
         rc = page_protect(page, true);
-        if ( !rc != !table )
-            bad("mapping table %u writable: %ld, while it is %s", i, rc,
-                table ? "one" : "none any more");
+        if ( !rc == !table )
+            continue;
+        bad("mapping table %u writable: %ld, while it is %s", i, rc,
+            table ? "one" : "none any more");
+        all = false;
     }
+
+    return all;
 }
 
 /* Other entries in some tables, pinned ones and others. */
@@ -191,7 +196,8 @@ static void verify(void)
     if ( arg("last", 0) )
     {
         tear_down();
-        verify_types(false);
+        if ( !verify_types(false) )
+            return;
         for ( i = 0; i < NR_L1; i++ )
             for ( j = 0; j < 512; j++ )
                 l1[i][j] = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * vCPUs that went down, that are initialised and were never up, and that were never
- * initialised; the areas where Xen writes a vCPU's run states and its time.
+ * initialised; the areas where Xen writes a vCPU's run states and its time, and infos
+ * that were registered.
  *
  * Happy path: `set` lets one vCPU put itself down, and registers the areas of vCPU 0.
  * `verify` finds each in its state, brings the first up again, which goes on behind
@@ -17,6 +18,8 @@ static struct vcpu_runstate_info runstate, before, after;
 static struct vcpu_time_info time_area;
 static bool prepared;
 static volatile bool ran;
+static struct vcpu_register_vcpu_info info;
+static uint64_t left_behind;
 
 static void go_down(void *arg)
 {
@@ -57,6 +60,9 @@ static void set(void)
         want(hc_vcpu(VCPUOP_register_runstate_memory_area, 0, &r), "run states");
         set_xen_guest_handle(t.addr.h, &time_area);
         want(hc_vcpu(VCPUOP_register_vcpu_time_memory_area, 0, &t), "time area");
+        info.mfn = mfn_of(page_alloc());
+        want(hc_vcpu(VCPUOP_register_vcpu_info, CPU_UNTOUCHED, &info), "vcpu_info");
+        left_behind = READ(shared->vcpu_info[1].time.system_time);
         prepared = true;
     }
 
@@ -96,6 +102,19 @@ static void verify_areas(void)
             t->tsc_timestamp);
 }
 
+/* Infos in pages that were registered, of the second vCPU (events.c) and the last. */
+static void verify_infos(void)
+{
+    const uint64_t *theirs = &shared->vcpu_info[1].time.system_time;
+    long rc = hc_vcpu(VCPUOP_register_vcpu_info, CPU_UNTOUCHED, &info);
+
+    if ( rc != -22 )
+        bad("registering a vcpu_info again: %ld", rc);
+    if ( READ(*theirs) != left_behind )
+        bad("Xen writes to a vcpu_info that was left: time %lu, was %lu",
+            READ(*theirs), left_behind);
+}
+
 static void verify(void)
 {
     long rc;
@@ -112,6 +131,7 @@ static void verify(void)
         bad("a vCPU does not go on after it was down");
 
     verify_areas();
+    verify_infos();
 
     if ( arg("last", 0) && !ran )
     {
