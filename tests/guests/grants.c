@@ -4,7 +4,8 @@
  *
  * Happy path: `set` makes grants of every kind (grants.h) for the peer, which maps
  * them; called again with away=1 it gives away pages that the peer keeps mapped, which
- * an update has to refuse.
+ * an update has to refuse.  For each G_MOVE it gives a page back to Xen and says that
+ * the peer may put one in its place.
  * `verify` with inuse=1 finds in the table what the peer maps; with inuse=0, when
  * the peer has let go, that nothing is in use, and what the peer has written; then
  * it takes the grants back, and pages for those that have gone.
@@ -74,6 +75,47 @@ static bool used_kind(enum kind kind)
     return v2 || (kind != G_SUB && kind != G_TRANS);
 }
 
+/* ---- Giving pages away, and getting others ---- */
+
+static void give_away(void *page)
+{
+    xen_pfn_t mfn = mfn_of(page);
+    struct xen_memory_reservation r = {
+        .nr_extents = 1, .domid = DOMID_SELF,
+    };
+    long rc;
+
+    want(hc_map((unsigned long)page, 0), "unmapping a page to give away");
+    set_xen_guest_handle(r.extent_start, &mfn);
+    rc = hc_memory(XENMEM_decrease_reservation, &r);
+    if ( rc != 1 )
+        bad("decrease_reservation: %ld", rc);
+}
+
+static void got(void *page, unsigned long mfn)
+{
+    set_mfn(pfn_of(page), mfn);
+    want(page_protect(page, true), "mapping a new page");
+}
+
+static void get_back(void *page)
+{
+    xen_pfn_t pfn = pfn_of(page);
+    struct xen_memory_reservation r = {
+        .nr_extents = 1, .domid = DOMID_SELF,
+    };
+    long rc;
+
+    set_xen_guest_handle(r.extent_start, &pfn);
+    rc = hc_memory(XENMEM_populate_physmap, &r);
+    if ( rc != 1 )
+        bad("populate_physmap: %ld", rc);
+    else
+        got(page, pfn);
+}
+
+/* ---- Making them ---- */
+
 static void make(enum kind kind, unsigned int i)
 {
     const unsigned int ref = ref_of(kind, i), self = arg("me", 0);
@@ -88,9 +130,15 @@ static void make(enum kind kind, unsigned int i)
     for ( w = 0; w < PAGE / 8; w++ )
         page[w] = pattern(self, ref, w);
 
+    if ( kind == G_MOVE )
+    {
+        give_away(page);
+        flags = GTF_accept_transfer;
+    }
+
     if ( v1 )
     {
-        v1[ref].frame = mfn_of(page);
+        v1[ref].frame = kind == G_MOVE ? pfn_of(page) : mfn_of(page);
         v1[ref].domid = peer;
         barrier();
         v1[ref].flags = flags;
@@ -115,59 +163,11 @@ static void make(enum kind kind, unsigned int i)
         break;
 
     default:
-        v2[ref].full_page.frame = mfn_of(page);
+        v2[ref].full_page.frame = kind == G_MOVE ? pfn_of(page) : mfn_of(page);
         break;
     }
     barrier();
     v2[ref].hdr.flags = flags;
-}
-
-/* ---- Giving pages away, and getting others ---- */
-
-static void give_away(void)
-{
-    unsigned int i;
-
-    for ( i = 0; i < NR_EACH; i++ )
-    {
-        void *page = pages[G_GONE][i];
-        xen_pfn_t mfn = mfn_of(page);
-        struct xen_memory_reservation r = {
-            .nr_extents = 1, .domid = DOMID_SELF,
-        };
-        long rc;
-
-        want(hc_map((unsigned long)page, 0), "unmapping a page to give away");
-        set_xen_guest_handle(r.extent_start, &mfn);
-        rc = hc_memory(XENMEM_decrease_reservation, &r);
-        if ( rc != 1 )
-            bad("decrease_reservation: %ld", rc);
-    }
-}
-
-static void get_back(void)
-{
-    unsigned int i;
-
-    for ( i = 0; i < NR_EACH; i++ )
-    {
-        void *page = pages[G_GONE][i];
-        xen_pfn_t pfn = pfn_of(page);
-        struct xen_memory_reservation r = {
-            .nr_extents = 1, .domid = DOMID_SELF,
-        };
-        long rc;
-
-        set_xen_guest_handle(r.extent_start, &pfn);
-        rc = hc_memory(XENMEM_populate_physmap, &r);
-        if ( rc != 1 )
-        {
-            bad("populate_physmap: %ld", rc);
-            continue;
-        }
-        set_mfn(pfn_of(page), pfn);
-        want(page_protect(page, true), "mapping a new page");
-    }
 }
 
 static void set(void)
@@ -176,7 +176,8 @@ static void set(void)
 
     if ( arg("away", 0) )
     {
-        give_away();
+        for ( i = 0; i < NR_EACH; i++ )
+            give_away(pages[G_GONE][i]);
         gone = true;
         return;
     }
@@ -204,7 +205,7 @@ static unsigned int mapped(enum kind kind)
     {
     case G_RO:
         return GTF_reading;
-    case G_LATE: case G_COPY: case G_SUB: case G_TRANS:
+    case G_LATE: case G_COPY: case G_SUB: case G_TRANS: case G_MOVE:
         return 0;
     default:
         return GTF_reading | GTF_writing;
@@ -233,6 +234,41 @@ static void check_page(enum kind kind, unsigned int i)
     }
 }
 
+/* What the peer has put in the place of a page; before that only the offer. */
+static void check_moved(unsigned int i, bool before)
+{
+    const unsigned long *m2p = (const unsigned long *)__MACH2PHYS_VIRT_START;
+    const unsigned int ref = ref_of(G_MOVE, i), peer = arg("peer", 0);
+    const unsigned int flags = v1 ? READ(v1[ref].flags) : READ(v2[ref].hdr.flags);
+    const unsigned long mfn = v1 ? v1[ref].frame : v2[ref].full_page.frame;
+    const unsigned int should = before ? GTF_accept_transfer :
+        GTF_accept_transfer | GTF_transfer_committed | GTF_transfer_completed;
+    uint64_t *page = pages[G_MOVE][i];
+    unsigned int w;
+
+    if ( flags != should )
+        bad("grant %u: flags of a transfer are %x, want %x", ref, flags, should);
+    if ( before )
+        return;
+    if ( flags != should )
+    {
+        get_back(page);
+        return;
+    }
+
+    got(page, mfn);
+    if ( m2p[mfn] != pfn_of(page) )
+        bad("grant %u: the M2P of page %lx is %lx, want %lx", ref, mfn, m2p[mfn],
+            pfn_of(page));
+    for ( w = 0; w < PAGE / 8; w++ )
+        if ( page[w] != pattern(peer, ref, w) )
+        {
+            bad("grant %u: word %u of a page got is %lx, want %lx", ref, w, page[w],
+                pattern(peer, ref, w));
+            break;
+        }
+}
+
 static void revoke(unsigned int ref)
 {
     if ( v1 )
@@ -259,6 +295,13 @@ static void verify(void)
             const unsigned int ref = ref_of(kind, i);
             const unsigned int should = expect ? mapped(kind) : 0;
 
+            if ( kind == G_MOVE )
+            {
+                check_moved(i, expect);
+                if ( !expect )
+                    revoke(ref);
+                continue;
+            }
             if ( in_use(ref) != should )
                 bad("grant %u of kind %u is in use as %x, want %x", ref, kind,
                     in_use(ref), should);
@@ -272,8 +315,8 @@ static void verify(void)
     if ( expect )
         return;
 
-    if ( gone )
-        get_back();
+    for ( i = 0; gone && i < NR_EACH; i++ )
+        get_back(pages[G_GONE][i]);
     gone = false;
     nr = hc_memory(XENMEM_current_reservation, &self);
     if ( nr != (long)start_info->nr_pages )

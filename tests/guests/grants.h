@@ -20,6 +20,7 @@ enum kind {
     G_COPY,                     /* copied from and to */
     G_SUB,                      /* version 2: a part of a page */
     G_TRANS,                    /* version 2: a G_COPY of the peer, handed on */
+    G_MOVE,                     /* a page that the peer gives (GNTTABOP_transfer) */
     G_KINDS
 };
 

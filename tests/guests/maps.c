@@ -5,11 +5,11 @@
  * Happy path: `set` maps what the peer has granted (grants.h), some of it on another
  * vCPU, which has handles of its own.  `verify` reads and writes through each
  * mapping, unmaps it by the handle it has, and copies; a new mapping gets a handle
- * that is nobody's.
+ * that is nobody's.  Where the peer accepts a page it gets one.
  *
  * What can fail: other contents, a read-only mapping that can be written, a handle
  * that is not known any more or is known for too long, a copy beyond what is granted,
- * a page table entry that is left: bad.
+ * a page that cannot be given, a page table entry that is left: bad.
  */
 #include "grants.h"
 
@@ -272,12 +272,47 @@ static void verify_copies(unsigned int i)
             words[5], pattern(self, ref, 5));
 }
 
+/* Gives a page to the peer, and gets another one from Xen. */
+static void move(unsigned int i)
+{
+    const unsigned int ref = ref_of(G_MOVE, i);
+    uint64_t *page = page_alloc();
+    xen_pfn_t pfn = pfn_of(page);
+    struct gnttab_transfer op = {
+        .mfn = mfn_of(page), .domid = peer, .ref = ref,
+    };
+    struct xen_memory_reservation r = {
+        .nr_extents = 1, .domid = DOMID_SELF,
+    };
+    unsigned int w;
+    long rc;
+
+    for ( w = 0; w < PAGE / 8; w++ )
+        page[w] = pattern(self, ref, w);
+    want(hc_map((unsigned long)page, 0), "unmapping a page to give");
+    rc = hc_grant(GNTTABOP_transfer, &op, 1);
+    if ( rc || op.status )
+        bad("grant %u: no page can be given: %ld, %d", ref, rc, op.status);
+
+    set_xen_guest_handle(r.extent_start, &pfn);
+    rc = hc_memory(XENMEM_populate_physmap, &r);
+    if ( rc != 1 )
+    {
+        bad("populate_physmap: %ld", rc);
+        return;
+    }
+    set_mfn(pfn_of(page), pfn);
+    want(page_protect(page, true), "mapping a new page");
+    page_free(page);
+}
+
 static void verify(void)
 {
     unsigned int kind, i;
 
     for ( i = 0; i < NR_EACH; i++ )
     {
+        move(i);
         verify_copies(i);
         verify_late(i);
     }
