@@ -130,8 +130,10 @@ typedef bool handler(struct frame *f);
 
 extern trap_info_t trap_table[];
 void traps_init(void);
-void on_trap(unsigned int vector, handler *fn);
+/* Returns who wanted it before. */
+handler *on_trap(unsigned int vector, handler *fn);
 unsigned int try_write(volatile uint64_t *to, uint64_t value);
+unsigned int try_in(unsigned int port);
 
 /* ---- events.c ---- */
 
@@ -173,7 +175,7 @@ void poll(uint32_t port, uint64_t until);
 /* Who needs which vCPU for itself, across an update. */
 enum {
     CPU_POLL = 1, CPU_POLL_TIME, CPU_REGS, CPU_SEGS, CPU_DOWN, CPU_STORM,
-    CPU_TIMER, CPU_NMI, CPU_PREPARED, CPU_UNTOUCHED, NR_CPUS
+    CPU_TIMER, CPU_NMI, CPU_IO, CPU_PREPARED, CPU_UNTOUCHED, NR_CPUS
 };
 
 /* ---- vcpus.c ---- */

@@ -31,9 +31,13 @@ static const struct {
 
 static handler *handlers[NR_VECTORS];
 
-void on_trap(unsigned int vector, handler *fn)
+handler *on_trap(unsigned int vector, handler *fn)
 {
+    handler *const before = handlers[vector];
+
     handlers[vector] = fn;
+
+    return before;
 }
 
 static unsigned long fixups[MAX_VCPUS];
@@ -50,6 +54,22 @@ unsigned int try_write(volatile uint64_t *to, uint64_t value)
                    "1: movq $0, %[fixup]"
                    : "=&a" (vector), [fixup] "=m" (fixups[me()]), [to] "=m" (*to)
                    : [value] "r" (value) );
+
+    return vector;
+}
+
+/* Reads a byte from a port, likewise. */
+unsigned int try_in(unsigned int port)
+{
+    unsigned int vector = 0;
+
+    asm volatile ( "lea 1f(%%rip), %%rax\n"
+                   "mov %%rax, %[fixup]\n"
+                   "in %%dx, %%al\n"
+                   "xor %%eax, %%eax\n"
+                   "1: movq $0, %[fixup]"
+                   : "=&a" (vector), [fixup] "=m" (fixups[me()])
+                   : "d" (port) );
 
     return vector;
 }

@@ -23,6 +23,7 @@ TESTS = {
     "poll": ["fifo", "2l"],
     "regs": ["fifo", "2l"],
     "segs": ["fifo", "2l"],
+    "io": ["fifo", "2l"],
     "vcpus": ["fifo", "2l"],
     "nmi": ["fifo", "2l"],
     "calls": ["fifo", "2l"],
@@ -155,10 +156,11 @@ def run(lab):
         if count and "2l" in wanted:
             refusals(lab, host, micro, updates)
         for n in range(count or 1):
-            micro.set(f"before update {n + 1}", n + 1)
+            name = f"update {n + 1}"
+            micro.set(f"before {name}", n + 1)
             if count and not updates.once():
                 break
-            micro.verify(f"update {n + 1}", n + 1, int(n + 1 >= count))
+            micro.verify(name, n + 1, int(n + 1 >= count))
         for name in micro.guests:
             host.must(f"xl destroy {name}")
         updates.finish()
