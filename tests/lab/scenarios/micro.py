@@ -24,6 +24,7 @@ TESTS = {
     "regs": ["fifo", "2l"],
     "segs": ["fifo", "2l"],
     "io": ["fifo", "2l"],
+    "dogs": ["fifo", "2l"],
     "vcpus": ["fifo", "2l"],
     "nmi": ["fifo", "2l"],
     "calls": ["fifo", "2l"],
@@ -33,6 +34,10 @@ TESTS = {
 }
 
 PEER = {"fifo": "2l", "2l": "fifo"}
+
+# Seconds that a watchdog has when an update comes, and ms that its end may be away
+# from what its guest has told last: it is not alone on its CPU.
+BITE, SLACK = 25, 2000
 
 
 class Micro:
@@ -120,6 +125,54 @@ class Micro:
                 self.each(when, "verify", test, seed=seed, last=last)
 
 
+class Dogs:
+    """Two guests with a watchdog that bites: one lives on until then, the other one
+    has suspended by then, so that nothing happens to it."""
+
+    def __init__(self, lab, host):
+        self.lab, self.host = lab, host
+        self.awake, self.asleep = (
+            microguest.MicroGuest(host, name, options="fifo",
+                                  config='on_watchdog = "preserve"').create()
+            for name in ("awake", "asleep"))
+        self.asleep.post("set", "dogs", bite=2, suspend=1)
+        reason = self.down(self.asleep)
+        lab.check(reason == "2", "a guest suspends", f"shut down for reason {reason}")
+        # Its watchdog's time comes, and nothing else happens that could be waited for.
+        host.must("sleep 3", 60)
+        self.awake.command("set", "dogs", bite=BITE)
+
+    def down(self, guest, limit=120):
+        """The reason for which a guest has shut down; waits for that."""
+        return self.host.must(
+            f"end=$(($(date +%s) + {limit}))\n"
+            f"until r=$(xl list -v {guest.name} | awk 'NR == 2 && $5 ~ /s/ "
+            f"{{ print $8 }}'); [ -n \"$r\" ]; do\n"
+            f"[ $(date +%s) -gt $end ] && {{ xl list -v; exit 1; }}\n"
+            f"usleep 200000; done; echo $r", limit + 60).strip()
+
+    def verify(self, gap):
+        """After an update that lasted so many ms."""
+        lab, host = self.lab, self.host
+        host.must(f"resumeguest {self.asleep.domid()}")
+        ok, _, said = self.asleep.answer()
+        lab.check(ok, "the suspended guest goes on", "; ".join(said))
+        ok, _, said = self.asleep.command("verify", "dogs", expired=1)
+        lab.check(ok, "a watchdog that expired while its guest was suspended is taken, "
+                  "and does not bite", "; ".join(said))
+
+        reason = self.down(self.awake)
+        last = re.findall(r"^alive (\d+)", self.awake.console(200), re.M)[-1:]
+        lab.check(reason == "4" and last and
+                  -SLACK < int(last[0]) - BITE * 1000 - gap < SLACK,
+                  "a watchdog bites when its time is over, less the gap",
+                  f"reason {reason}, last alive after {last} ms of {BITE} s, "
+                  f"gap {gap} ms")
+        lab.say(f"awake: last alive after {last} ms")
+        for guest in (self.awake, self.asleep):
+            host.must(f"xl destroy {guest.name}")
+
+
 def refused(lab, host, updates, what, pattern):
     """An update that has to be refused with a line of that pattern."""
     since = host.log.stat().st_size
@@ -158,9 +211,12 @@ def run(lab):
         for n in range(count or 1):
             name = f"update {n + 1}"
             micro.set(f"before {name}", n + 1)
+            dogs = Dogs(lab, host) if "dogs" in wanted and not n else None
             if count and not updates.once():
                 break
             micro.verify(name, n + 1, int(n + 1 >= count))
+            if dogs:
+                dogs.verify(max(updates.gaps, default=0))
         for name in micro.guests:
             host.must(f"xl destroy {name}")
         updates.finish()
