@@ -4,7 +4,8 @@
 Two small PV kernels of our own (tests/guests), one with FIFO event channels and one
 with 2-level ones.  Before each update every test of TESTS (with commas, default all)
 sets its state, after it each verifies it.  TO: flavours that take turns as the
-new Xen.
+new Xen.  RAISE=<seed>, for flavours of the lab only: Xen raises events of these guests,
+and prints, at random moments of each pause; dom0 reads what is printed.
 """
 
 import re
@@ -16,6 +17,7 @@ from lablib.update import Updates, execute, install, load, next_xens, reasons
 # By test: the guests it runs in, in the order in which states are set.  "grants" is
 # "grant" and "map" in both directions, "peers" is "peer" in both.
 TESTS = {
+    "virqs": ["fifo", "2l"],
     "grants": ["fifo", "2l"],
     "peers": ["fifo", "2l"],
     "fifo": ["fifo"],
@@ -38,6 +40,9 @@ PEER = {"fifo": "2l", "2l": "fifo"}
 # Seconds that a watchdog has when an update comes, and ms that its end may be away
 # from what its guest has told last: it is not alone on its CPU.
 BITE, SLACK = 25, 2000
+# Where an event was raised, as raise.c tells it.
+RAISED = re.compile(r"live-update: (raised d(\d+)v(\d+) (\w+) \d+)")
+HV_LOG = "/var/log/xen/console/hypervisor.log"
 
 
 class Micro:
@@ -110,7 +115,7 @@ class Micro:
             else:
                 self.each(when, "set", test, seed=seed)
 
-    def verify(self, when, seed, last, tests=None):
+    def verify(self, when, seed, last, tests=None, raised=0):
         # What keeps CPUs busy ends first.
         for test in sorted(tests or self.wanted,
                            key=lambda t: t not in ("storm", "regs")):
@@ -122,7 +127,7 @@ class Micro:
                 for step in range(3):
                     self.peers(when, "verify", step=step)
             else:
-                self.each(when, "verify", test, seed=seed, last=last)
+                self.each(when, "verify", test, seed=seed, last=last, raised=raised)
 
 
 class Dogs:
@@ -173,6 +178,33 @@ class Dogs:
             host.must(f"xl destroy {guest.name}")
 
 
+def start_console_log(host):
+    """xenconsoled keeps what Xen prints, from now on."""
+    host.must("kill $(cat /run/xen/xenconsoled.pid); mkdir -p /var/log/xen/console\n"
+              "while pidof xenconsoled >/dev/null; do usleep 50000; done\n"
+              "xenconsoled --log=hv --pid-file=/run/xen/xenconsoled.pid")
+
+
+def check_raised(lab, host, micro, since, when):
+    """Each vCPU was raised, and dom0 has read of each once, of no other."""
+    said = RAISED.findall(host.log.read_bytes()[since:].decode(errors="replace"))
+    lab.say(f"{when}: raised: " + " ".join(f"d{d}v{v}:{at}" for _, d, v, at in said))
+    missing = [f"d{d}v{v}" for d in micro.ids.values() for v in range(3, 10)
+               if not any((d, v) == (int(rd), int(rv)) for _, rd, rv, _ in said)]
+    lab.check(not missing, f"{when}: events of all vCPUs were raised",
+              " ".join(missing))
+    text = ""
+    for _ in range(50):
+        text = host.must(f"sed -n '/live-update: raised/p' {HV_LOG}")
+        if text.count("\n") >= len(said):
+            break
+        host.must("usleep 100000")
+    got = [line for line, *_ in RAISED.findall(text)]
+    lab.check(got[-len(said):] == [line for line, *_ in said],
+              f"{when}: dom0 has read all that was printed in the pause, once",
+              f"{len(got)} lines in dom0, {len(said)} in the log")
+
+
 def refused(lab, host, updates, what, pattern):
     """An update that has to be refused with a line of that pattern."""
     since = host.log.stat().st_size
@@ -195,14 +227,20 @@ def refusals(lab, host, micro, updates):
 
 def run(lab):
     count = lab.param("UPDATES", 2)
+    seed = lab.param("RAISE", 0)
     wanted = lab.param("TESTS", ",".join(TESTS)).split(",")
     images = next_xens(lab, count)
     files = microguest.files()
     paths = install(files, images)
     # A debug build has a megabyte to say of such guests.
-    with lab.host(append="liveupdate=64M guest_loglvl=none", files=files) as host:
+    append = "liveupdate=64M guest_loglvl=none"
+    if seed:
+        append += f" lu-raise={seed} conring_size=64k"
+    with lab.host(append=append, files=files) as host:
         host.boot()
         host.must("xenstart")
+        if seed:
+            start_console_log(host)
         micro = Micro(lab, host, wanted)
         w = lab.witnesses(host, [("heartbeat", "{tsc}")])
         updates = Updates(lab, host, images, paths, w)
@@ -212,9 +250,12 @@ def run(lab):
             name = f"update {n + 1}"
             micro.set(f"before {name}", n + 1)
             dogs = Dogs(lab, host) if "dogs" in wanted and not n else None
+            since = host.log.stat().st_size
             if count and not updates.once():
                 break
-            micro.verify(name, n + 1, int(n + 1 >= count))
+            if seed and count:
+                check_raised(lab, host, micro, since, name)
+            micro.verify(name, n + 1, int(n + 1 >= count), raised=int(bool(seed)))
             if dogs:
                 dogs.verify(max(updates.gaps, default=0))
         for name in micro.guests:
