@@ -67,12 +67,10 @@ class Qemu:
         out += ["-accel", "tcg", "-icount", "shift=0,sleep=off",
                 "-rtc", "base=2026-01-01T00:00:00,clock=vm",
                 "-cpu", self.cpu()]
-        if self.major < 10:
-            # A 100 us virtual timer, nothing else: without it a spinning CPU
-            # keeps the one it waits for from running.
-            out += ["-netdev", "hubport,id=tick,hubid=9", "-object",
-                    "filter-buffer,id=tick0,netdev=tick,interval=100"]
-        return out
+        # A 100 us virtual timer, nothing else: without it a spinning CPU
+        # keeps the one it waits for from running.
+        return out + ["-netdev", "hubport,id=tick,hubid=9", "-object",
+                      "filter-buffer,id=tick0,netdev=tick,interval=100"]
 
 
 def _version(program, env):
