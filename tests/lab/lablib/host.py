@@ -78,13 +78,14 @@ class Host:
     qemu_log   items for QEMU's -d
     reboot     let a reset restart the machine instead of ending QEMU
     directory  of the run, if the caller has one; else one is taken by the name
+    prefer     "10" for QEMU 10 under icount too (see lablib/qemu.py)
     """
 
     def __init__(self, name, xen, accel="icount", append="", dom0_args="",
                  files=None, cpus=2, mem=4096, dom0_vcpus=None, dom0_mem=1024,
                  machine="pc", devices=(), channel="ttyS1", gdb=None,
                  gdb_wait=False, qemu_log=None, reboot=False,
-                 directory=None):
+                 directory=None, prefer=None):
         if channel not in CHANNELS:
             raise LabError(f"channel {channel}: want one of {CHANNELS}")
         self.name, self.xen, self.accel = name, Path(xen), accel
@@ -101,7 +102,7 @@ class Host:
         self.machine, self.devices = machine, list(devices)
         self.channel = channel
         self.gdb, self.gdb_wait, self.qemu_log = gdb, gdb_wait, qemu_log
-        self.reboot = reboot
+        self.reboot, self.prefer = reboot, prefer
         # Wall-clock limits are written for an idle machine and mt.
         self.slow = 4 if accel == "icount" else 2
         self._own_dir = None if directory else RunDir(name)
@@ -148,7 +149,7 @@ class Host:
     def start(self):
         """Starts QEMU; returns at once."""
         self.dir.mkdir(parents=True, exist_ok=True)
-        emulator = qemu.choose(self.accel)
+        emulator = qemu.choose(self.accel, self.prefer)
         linux = (f"{BUILD / 'vmlinuz'} console=hvc0 rdinit=/init "
                  f"lab.channel={self.channel} {self.dom0_args}").strip()
         initrd = self._initrd()

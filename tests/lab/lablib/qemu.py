@@ -10,8 +10,8 @@ was found):
           unpacked into the cache with libraries of its own.
 
 Happy path: choose(accel) returns a Qemu whose argv(...) is the emulator with
-the flags that belong to it.  LAB_QEMU=<program> overrides the choice, LAB_QEMU=10
-takes the backported one for icount too.
+the flags that belong to it.  choose(accel, "10") takes the backported one for icount
+too.  LAB_QEMU=<program> or LAB_QEMU=10 overrides all that.
 
 What can fail: the machine has no qemu-system-x86_64 (named, with the package),
 or the backports cannot be fetched.
@@ -127,11 +127,11 @@ def _backported():
     return found["program"], found["env"], found["data"]
 
 
-def choose(accel):
-    """The QEMU for runs of this kind ("icount" or "mt")."""
+def choose(accel, prefer=None):
+    """The QEMU for runs of this kind ("icount" or "mt"); `prefer`: None or "10"."""
     if accel not in ACCELS:
         raise LabError(f"ACCEL={accel}: want one of {', '.join(ACCELS)}")
-    program, env, data = os.environ.get("LAB_QEMU"), {}, []
+    program, env, data = os.environ.get("LAB_QEMU") or prefer, {}, []
     if program == "10" or (not program and accel == "mt"):
         program, env, data = _backported()
     if not program:

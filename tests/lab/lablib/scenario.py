@@ -38,7 +38,7 @@ class Lab:
     """One run of one scenario.
 
     What it leaves is in `dir`, which is called `run_name`; close() lets others
-    have it.
+    have it.  A scenario may set `quiet`, and `qemu` to what hosts prefer.
     """
 
     def __init__(self, name, accel, params, run_name=None):
@@ -46,6 +46,7 @@ class Lab:
         self.run_dir = RunDir(run_name or name)
         self.dir = self.run_dir.path
         self.quiet = False
+        self.qemu = None
         self.epilogue = []
         self.used = set()
         self.passed = self.failed = 0
@@ -106,7 +107,8 @@ class Lab:
         kw["channel"] = self.param("CHANNEL", kw.get("channel", "ttyS1"))
         kw["append"] = " ".join(filter(None, [kw.get("append", ""),
                                               self.param("APPEND", "")]))
-        return Host(self.name, xen, self.accel, directory=self.dir, **kw)
+        return Host(self.name, xen, self.accel, directory=self.dir,
+                    prefer=self.qemu, **kw)
 
     def witnesses(self, host, wanted):
         """Starts [(name, args)] or [(name, args, tag)]; returns Witnesses."""
