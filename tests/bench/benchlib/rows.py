@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What can be measured, by the names that the command line takes.
+
+Happy path: parse("guests=4") returns the Row, which tells how large a host it wants.
+What can fail: a name that means nothing, ValueError with what is wanted.
+"""
+
+import re
+from dataclasses import dataclass
+
+KEXEC = "kexec"
+DOM0, HOST = 1024, 4096
+
+# Idle guests, so many of them on a host of 4 GiB.
+GUEST = 160
+# A guest that grows, on a host that is large enough for xl save as well.
+GUEST_HOST, BESIDE_GUEST = 6144, 2048
+# Saved are guests of so much at the most: one of 2 GiB takes a quarter of an hour.
+SAVE_MOST = 2048
+
+DEFAULT = ["512/4096", "1024/4096", "2048/4096", "1024/16384", KEXEC,
+           "guests=1", "guests=4", "guests=16",
+           "guest=256", "guest=1024", "guest=2048", "guest=4096", "guest=8192"]
+WANTED = f"DOM0_MIB/HOST_MIB, guests=NUMBER, guest=MIB or {KEXEC}"
+
+# What QEMU needs beyond the memory of its machine, in MiB.
+QEMU = 1024
+
+
+@dataclass(frozen=True)
+class Row:
+    """One host: `guests` idle PV guests of `memory` MiB each, all sizes in MiB."""
+
+    name: str
+    kind: str           # "dom0", "guests", "guest" or KEXEC
+    dom0: int = DOM0
+    host: int = HOST
+    guests: int = 0
+    memory: int = 0
+
+    @property
+    def needs(self):
+        """The memory of this machine that it takes, in MiB."""
+        return self.host + QEMU
+
+    @property
+    def saved(self):
+        """Whether its guest goes through xl save and restore, too."""
+        return self.kind == "guest" and self.memory <= SAVE_MOST
+
+
+def parse(name):
+    if name == KEXEC:
+        return Row(name, KEXEC)
+    if m := re.fullmatch(r"(\d+)/(\d+)", name):
+        return Row(name, "dom0", int(m[1]), int(m[2]))
+    if m := re.fullmatch(r"guests=([1-9]\d*)", name):
+        return Row(name, "guests", guests=int(m[1]), memory=GUEST)
+    if m := re.fullmatch(r"guest=([1-9]\d*)", name):
+        memory = int(m[1])
+        return Row(name, "guest", guests=1, memory=memory,
+                   host=max(GUEST_HOST, memory + BESIDE_GUEST))
+    raise ValueError(f"{name}: want {WANTED}")
