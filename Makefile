@@ -43,7 +43,7 @@ dist: ## build the hypervisors (FLAVOURS) into dist/FLAVOUR/boot
 	@$(PYTHON) scripts/build-xen $(FLAVOURS)
 
 .PHONY: demo
-demo: deps dist ## boot a Xen host in QEMU and update it live, with a table at the end
+demo: deps dist ## boot a Xen host with two guests in QEMU, update it, print a table
 	@$(PYTHON) tests/lab/run --accel $(ACCEL) demo
 
 .PHONY: lab

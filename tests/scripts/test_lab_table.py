@@ -18,29 +18,41 @@ from lablib.update import Updates  # noqa: E402
 
 
 class Table(unittest.TestCase):
-    def table(self, rows, accel="icount"):
+    def table(self, rows, accel="icount", final=()):
         updates = Updates.__new__(Updates)
         updates.lab = types.SimpleNamespace(accel=accel)
-        updates.rows = rows
+        updates.rows, updates.final = rows, dict(final)
         return updates.table()
 
     def test_columns_line_up(self):
         lines = self.table([
             ("4.17.5-lu 0123abcd", "", {}),
             ("4.17.5-lu-shifted 89ab4567", "210.1",
-             {"heartbeat": "272.3", "net": "9.0"}),
-            ("4.17.5-lu 0123abcd", "1210.0", {"heartbeat": "5.0"})])
-        self.assertIn("in virtual ms:", lines[1])
+             {"heartbeat": "272.3", "g1 net-g0": "9.0"}),
+            ("4.17.5-lu 0123abcd", "1210.0", {"heartbeat": "5.0"})],
+            final={"heartbeat": {"errors": "0"}, "g1 net-g0": {"errors": "12"}})
+        self.assertEqual(lines[2:5], ["  boot  4.17.5-lu 0123abcd",
+                                      "     1  4.17.5-lu-shifted 89ab4567",
+                                      "     2  4.17.5-lu 0123abcd"])
+        self.assertIn("in virtual ms;", " ".join(lines))
         self.assertEqual(lines[-4:], [
-            "update  Xen                         paused  heartbeat  net",
-            "        4.17.5-lu 0123abcd",
-            "     1  4.17.5-lu-shifted 89ab4567   210.1      272.3  9.0",
-            "     2  4.17.5-lu 0123abcd          1210.0        5.0"])
+            "domain  witness            1       2  errors",
+            "all     paused by Xen  210.1  1210.0",
+            "dom0    heartbeat      272.3     5.0       0",
+            "g1      net-g0           9.0              12"])
+
+    def test_many_updates_are_summed_up(self):
+        rows = [("4.17.5-lu 0123abcd", "", {})] + [
+            ("4.17.5-lu 0123abcd", f"{n}.0", {"heartbeat": f"{n}.5"})
+            for n in (7, 1, 2, 3, 40, 5, 6)]
+        self.assertEqual([line.split() for line in self.table(rows, "mt")[-3:]], [
+            ["domain", "witness", "least", "median", "most", "errors"],
+            ["all", "paused", "by", "Xen", "1.0", "5.0", "40.0"],
+            ["dom0", "heartbeat", "1.5", "5.5", "40.5", "?"]])
 
     def test_no_update_took_place(self):
         lines = self.table([("4.17.5-lu 0123abcd", "", {})], "mt")
-        self.assertIn("in ms:", lines[1])
-        self.assertEqual(lines[-1].split(), ["4.17.5-lu", "0123abcd"])
+        self.assertEqual(lines[-1].split(), ["boot", "4.17.5-lu", "0123abcd"])
 
 
 class Quiet(unittest.TestCase):

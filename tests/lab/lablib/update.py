@@ -14,6 +14,8 @@ the serial log), or the host dies (HostDied, which ends the scenario).
 
 import re
 import shlex
+from math import nan
+from statistics import median
 
 from .place import LabError
 from .witness import DIR, Together
@@ -21,6 +23,9 @@ from .witness import DIR, Together
 # How long a witness may be late beyond the gap, in ms of guest time.  In mt
 # guest time is wall time on a machine that has other things to do.
 SLACK = {"icount": 500, "mt": 5000}
+
+# With more updates than this a table sums them up.
+MOST_COLUMNS = 6
 
 JOINED = re.compile(r"live-update: (\d+) MiB of free memory joined the heap "
                     r"in (\d+) ms")
@@ -91,6 +96,28 @@ def reasons(host, since):
     return re.findall(r"^.*live-update: .*$", text, re.M)
 
 
+def gap_table(rows):
+    """Lines for [(domain, witness, [ms as text of each update], errors)].
+
+    Many updates are summed up, so that a line stays one.
+    """
+    head = [str(n + 1) for n in range(len(rows[0][2]))]
+    if len(head) > MOST_COLUMNS:
+        head = ["least", "median", "most"]
+        summed = []
+        for who, what, gaps, errors in rows:
+            known = sorted((float(g) for g in gaps if g not in ("", "?"))) or [nan]
+            summed.append((who, what, [f"{x:.1f}" for x in (
+                known[0], median(known), known[-1])], errors))
+        rows = summed
+    body = [["domain", "witness", *head, "errors"],
+            *([who, what, *gaps, errors] for who, what, gaps, errors in rows)]
+    width = [max(map(len, column)) for column in zip(*body)]
+    return ["  ".join(cell.ljust(w) if i < 2 else cell.rjust(w)
+                      for i, (cell, w) in enumerate(zip(line, width))).rstrip()
+            for line in body]
+
+
 class Updates:
     """Live updates of one host, each checked."""
 
@@ -106,6 +133,7 @@ class Updates:
         # For table(): what ran at first, then of each update what took over, the
         # pause it told of, and what each witness saw.
         self.rows = [(self._running(), "", {})]
+        self.final = {}
         self.identity = self._identity()
 
     def _identity(self):
@@ -215,22 +243,24 @@ class Updates:
         return True
 
     def table(self):
-        """What happened, a line per update: the Xens, the pause, the gaps."""
-        tags = list(dict.fromkeys(t for _, _, gaps in self.rows for t in gaps))
-        head = ["update", "Xen", "paused", *tags]
-        body = [[str(number) if number else "", xen, paused,
-                 *(gaps.get(t, "") for t in tags)]
-                for number, (xen, paused, gaps) in enumerate(self.rows)]
-        width = [max(map(len, column)) for column in zip(head, *body)]
-        unit = "virtual ms" if self.lab.accel == "icount" else "ms"
-        lines = ["Each update: the Xen that took over, the pause that it tells of, and",
-                 f"for how long each witness saw its own work stand still, in {unit}:",
-                 ""]
-        for row in [head, *body]:
-            lines.append("  ".join(
-                cell.ljust(w) if i == 1 else cell.rjust(w)
-                for i, (cell, w) in enumerate(zip(row, width))).rstrip())
-        return lines
+        """What happened: the Xens, the pauses, and what each witness saw."""
+        mt = self.lab.accel == "mt"
+        lines = ["The Xen that runs, after each update:", ""]
+        lines += [f"{n or 'boot':>6}  {xen}"
+                  for n, (xen, _, _) in enumerate(self.rows)]
+        if len(self.rows) == 1:
+            return lines
+        tags = dict.fromkeys(t for _, _, gaps in self.rows for t in gaps)
+        rows = [("all", "paused by Xen", [p for _, p, _ in self.rows[1:]], "")]
+        for tag in tags:
+            who, _, what = tag.rpartition(" ")
+            rows.append((who or "dom0", what,
+                         [gaps.get(tag, "") for _, _, gaps in self.rows[1:]],
+                         self.final.get(tag, {}).get("errors", "?")))
+        return lines + [
+            "", "For how long domains stood still: what Xen tells, and what each "
+            "witness saw of its", f"own work, in {'' if mt else 'virtual '}ms; and "
+            "the errors that it found, in all:", "", *gap_table(rows)]
 
     def run(self, count):
         """`count` updates in a row; returns whether all took place."""
@@ -239,7 +269,7 @@ class Updates:
     def finish(self):
         """Ends the witnesses and checks what they say, times included."""
         lab = self.lab
-        final = self.witnesses.stop()
+        final = self.final = self.witnesses.stop()
         lab.verdicts(final, "in the end")
         lab.errors_of(self.witnesses, [t for t, f in final.items()
                                        if f.get("ok") != "1"])
