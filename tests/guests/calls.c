@@ -165,10 +165,10 @@ static void set(void)
     struct physdev_set_iopl iopl;
     trap_info_t traps[2] = {};
 
+    hypercall(__HYPERVISOR_vm_assist, VMASST_CMD_enable,
+              VMASST_TYPE_architectural_iopl, 0, 0);
     if ( !root )
     {
-        hypercall(__HYPERVISOR_vm_assist, VMASST_CMD_enable,
-                  VMASST_TYPE_architectural_iopl, 0, 0);
         hypercall(__HYPERVISOR_vm_assist, VMASST_CMD_enable,
                   VMASST_TYPE_m2p_strict, 0, 0);
         user_space();
@@ -248,6 +248,9 @@ static void verify(void)
     for ( i = 0; i < ARRAY_SIZE(vectors); i++ )
         on_trap(vectors[i], none);
     on_trap(3, none);
+    /* Under it a kernel may use any port, which is not for the other tests. */
+    hypercall(__HYPERVISOR_vm_assist, VMASST_CMD_disable,
+              VMASST_TYPE_architectural_iopl, 0, 0);
     note("flags=%u iopl=%u", flags & 0x17, level);
 }
 
