@@ -21,6 +21,7 @@
 #include <asm/apic.h>
 #include <asm/e820.h>
 #include <asm/mpspec.h>
+#include <asm/tboot.h>
 
 #include "internal.h"
 
@@ -92,6 +93,13 @@ static int cf_check check_host(const struct domain *d)
     /* kexec-tools tells the next Xen nothing of EFI: it would find no ACPI. */
     if ( efi_enabled(EFI_BOOT) )
         rc = lu_blocker(-EOPNOTSUPP, NULL, "efi: Xen was booted by EFI firmware");
+
+    /* Nobody measures the next Xen, and CPUs and S3 are tboot's to start. */
+    if ( tboot_in_measured_env() )
+    {
+        err = lu_blocker(-EOPNOTSUPP, NULL, "tboot: Xen was launched by tboot");
+        rc = rc ?: err;
+    }
 
     if ( hot_added() )
     {
