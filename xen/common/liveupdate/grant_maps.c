@@ -5,7 +5,9 @@
  * Tail-included into common/grant_table.c, after grant.c.
  *
  * Handles are numbers the guest holds, so each keeps its place, and free ones
- * stay on the list of the vCPU that had them.  Restored last, as it looks at the
+ * stay on the list of the vCPU that had them, as far as they fit into as many pages
+ * as there were: where a page holds fewer or more of them, their number changes, and
+ * the number of pages only if handles in use or a vCPU want it.  Restored last, as it looks at the
  * pins of the domains that grant.
  *
  * References: what a PV guest maps is held by its page table entries and comes
@@ -56,6 +58,7 @@ static int cf_check maps_save(struct lu_stream *s, struct domain *d)
     struct lu_grant_maps_rec head = {
         .id = lu_id(&lu_kind_grant_maps, d, 0),
         .nr_handles = read_atomic(&gt->maptrack_limit),
+        .nr_frames = nr_maptrack_frames(gt),
     };
     grant_handle_t handle;
     int rc;
@@ -186,8 +189,9 @@ static void free_handle(struct grant_table *gt, struct vcpu *v,
     v->maptrack_tail = handle;
 }
 
+/* Free handles stay free in the first `frames` pages. */
 static int restore_map(struct domain *d, grant_handle_t handle,
-                       const struct lu_grant_map_rec *w)
+                       const struct lu_grant_map_rec *w, unsigned int frames)
 {
     struct grant_table *gt = d->grant_table;
     struct vcpu *v = lu_vcpu(d, w->vcpu);
@@ -205,12 +209,16 @@ static int restore_map(struct domain *d, grant_handle_t handle,
     if ( !w->flags )
     {
         /*
-         * Entries may be larger here than they were, and less of them fit: free
-         * ones that do not are no loss.
+         * Entries may be larger here than they were, and fewer of them fit: free
+         * ones that do not are no loss, but for the last one of a vCPU's list.  What
+         * is on no list is found free by the next save.
          */
         for ( i = 0; i < w->count; i++ )
         {
-            if ( (handle + i) / MAPTRACK_PER_PAGE >= gt->max_maptrack_frames )
+            const unsigned int frame = (handle + i) / MAPTRACK_PER_PAGE;
+
+            if ( frame >= gt->max_maptrack_frames ||
+                 (frame >= frames && v->maptrack_tail != MAPTRACK_TAIL) )
                 break;
             rc = grow_maptrack(d, handle + i);
             if ( rc )
@@ -250,6 +258,26 @@ static int restore_map(struct domain *d, grant_handle_t handle,
     return 0;
 }
 
+/* As many pages as there were, or up to the last handle in use. */
+static unsigned int frames_wanted(const struct lu_stream *s,
+                                  const struct lu_rec *rec,
+                                  const struct lu_grant_maps_rec *head)
+{
+    struct lu_grant_map_rec w;
+    unsigned int i, frames = head->nr_frames;
+    uint64_t handle = 0;
+
+    for ( i = 0; i < head->nr; i++, handle += w.count )
+    {
+        if ( lu_rec_read(s, rec, sizeof(*head) + i * sizeof(w), &w, sizeof(w)) )
+            break;
+        if ( w.flags )
+            frames = max_t(uint64_t, frames, handle / MAPTRACK_PER_PAGE + 1);
+    }
+
+    return frames;
+}
+
 /* A freed handle goes behind the last one of its vCPU's list: there must be one. */
 static int check_free_lists(const struct domain *d)
 {
@@ -276,19 +304,21 @@ static int cf_check maps_restore(const struct lu_stream *s,
     struct lu_grant_map_rec w = {};
     struct lu_grant_maps_rec head;
     uint64_t handle = 0;
-    unsigned int i;
+    unsigned int i, frames;
     int rc = lu_rec_read(s, rec, 0, &head, sizeof(head));
 
     if ( rc )
         return lu_error(rc, d, "grant: header of the mappings");
 
-    if ( !head.nr_handles || !head.nr ||
+    if ( !head.nr_handles || !head.nr || !head.nr_frames || head.reserved ||
          !lu_array_fits(rec, sizeof(head), sizeof(w), head.nr) )
-        return lu_error(-EINVAL, d, "grant: %u handles in %u entries",
-                        head.nr_handles, head.nr);
+        return lu_error(-EINVAL, d, "grant: %u handles in %u entries, %u frames",
+                        head.nr_handles, head.nr, head.nr_frames);
 
     if ( gt->maptrack_limit )
         return lu_error(-EEXIST, d, "grant: the domain has handles already");
+
+    frames = frames_wanted(s, rec, &head);
 
     for ( i = 0; i < head.nr; i++, handle += w.count )
     {
@@ -300,7 +330,7 @@ static int cf_check maps_restore(const struct lu_stream *s,
             return lu_error(-EINVAL, d, "grant handle %"PRIu64": %u more, of %u",
                             handle, w.count, head.nr_handles);
 
-        rc = restore_map(d, handle, &w);
+        rc = restore_map(d, handle, &w, frames);
         if ( rc )
             return rc;
     }
@@ -309,7 +339,11 @@ static int cf_check maps_restore(const struct lu_stream *s,
         return lu_error(-EINVAL, d, "grant: %"PRIu64" handles of %u",
                         handle, head.nr_handles);
 
-    /* Entries may be smaller here than they were: the rest of the last page. */
+    /* Entries may be smaller here than they were: the rest of the pages. */
+    rc = grow_maptrack(d, min(frames, gt->max_maptrack_frames) *
+                          MAPTRACK_PER_PAGE - 1);
+    if ( rc )
+        return rc;
     for ( ; handle < gt->maptrack_limit; handle++ )
         free_handle(gt, d->vcpu[w.vcpu], handle);
 

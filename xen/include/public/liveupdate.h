@@ -618,6 +618,10 @@ struct lu_grant_active_rec {
  * GRANT_MAPS: the handles of a domain for what it has mapped of others.  nr
  * lu_grant_map_rec follow and cover handles 0 to nr_handles - 1 without a gap:
  * each stands for the next `count` handles.  No record: it never had a handle.
+ *
+ * A reader whose pages hold another number of handles keeps those in use and makes
+ * do with nr_frames pages, or as many as these need: how many free handles there
+ * are is nobody's concern, but they must not become more with each update.
  */
 #define LU_REC_GRANT_MAPS (LU_REC_BASE | 0x131)
 
@@ -625,6 +629,8 @@ struct lu_grant_maps_rec {
     struct lu_id_rec id;
     uint32_t nr_handles;
     uint32_t nr;
+    uint32_t nr_frames;         /* pages that hold them */
+    uint32_t reserved;
 };
 
 struct lu_grant_map_rec {
