@@ -15,18 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-struct privcmd_mmap {
-    uint32_t num;
-    uint16_t dom;
-    void *addr;
-    const uint64_t *frames;
-    int *errors;
-};
-#define PRIVCMD_MMAP _IOC(_IOC_NONE, 'P', 4, sizeof(struct privcmd_mmap))
+#include "privcmd.h"
 
 static volatile sig_atomic_t ended;
 

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #define __XEN_TOOLS__ 1
@@ -21,11 +20,7 @@
 #include <xen/domctl.h>
 #include <xen/memory.h>
 
-/* Linux's ABI: xen/privcmd.h. */
-struct call {
-    uint64_t op, arg[5];
-};
-#define PRIVCMD_CALL _IOC(_IOC_NONE, 'P', 0, sizeof(struct call))
+#include "privcmd.h"
 
 static int privcmd;
 /* Xen reads and writes it: it must not be paged out or moved meanwhile. */
@@ -37,7 +32,7 @@ static union {
 
 static void call(const char *what, uint64_t op, uint64_t a, uint64_t b)
 {
-    const struct call c = { .op = op, .arg = { a, b } };
+    const struct privcmd_call c = { .op = op, .arg = { a, b } };
 
     if ( ioctl(privcmd, PRIVCMD_CALL, &c) >= 0 )
         return;
