@@ -23,6 +23,7 @@ import shlex
 
 from . import kernels
 from .place import BUILD, LabError
+from .toolstack import until
 
 KERNEL, PACKED = "/boot/guest-kernel", "/boot/guest.gz"
 # Unpacked once: xl would do it for each guest, which takes seconds under icount.
@@ -37,13 +38,14 @@ def files(others=()):
 
 
 class Guest:
-    """One domU by its name; config are more lines of its xl.cfg.
+    """One domU by its name.
 
-    `kernel` is a kernels.Kernel, None for dom0's own.
+    config are more lines of its xl.cfg, args more options of its kernel.  `kernel` is
+    a kernels.Kernel, None for dom0's own.
     """
 
     def __init__(self, host, name, kind="pv", vcpus=1, memory=160,
-                 config="", kernel=None):
+                 config="", args="", kernel=None):
         self.host, self.name, self.kind = host, name, kind
         self.vcpus, self.memory, self.config = vcpus, memory, config
         self.slow = host.slow
@@ -51,14 +53,15 @@ class Guest:
         self.vmlinuz = f"/boot/{kernel.vmlinuz.name}" if kernel else KERNEL
         self.modules = f"/boot/{kernel.modules.name}" if kernel else None
         self.ramdisk = f"{self.modules}.ramdisk" if kernel else RAMDISK
-        self.args = f" {kernels.ARGS}" if kernel else ""
+        self.args = f"{args} {kernels.ARGS}" if kernel else args
 
     def cfg(self):
         return (f'name = "{self.name}"\ntype = "{self.kind}"\n'
                 f'kernel = "{self.vmlinuz}"\nramdisk = "{self.ramdisk}"\n'
                 f'memory = {self.memory}\nvcpus = {self.vcpus}\n'
-                f'extra = "console=hvc0 rdinit=/init lab.guest={self.name} '
-                f'quiet{self.args}"\n{self.config}\n')
+                # On a tmpfs the image could fill no more than half of the memory.
+                'extra = "console=hvc0 rdinit=/init rootfstype=ramfs quiet '
+                f'lab.guest={self.name} {self.args}"\n{self.config}\n')
 
     def create(self, limit=120):
         """xl create, and waits until the guest obeys."""
@@ -81,14 +84,39 @@ class Guest:
 
     def meet(self, limit=120):
         """Listens to the console of a guest that runs, waits until it obeys."""
+        return self.listen().there(limit)
+
+    def listen(self):
+        """Keeps what the domain prints from now on."""
         self.host.must(
             f"(setsid xenconsole --num 0 --type pv $(xl domid {self.name}) "
-            f">/run/lab/console.{self.name} 2>&1 3>&- </dev/null &)")
+            f">>/run/lab/console.{self.name} 2>&1 3>&- </dev/null &)")
+        return self
+
+    def there(self, limit=120):
+        """Waits until the guest obeys."""
         self.must("true", limit)
         return self
 
     def domid(self):
         return int(self.host.must(f"xl domid {self.name}"))
+
+    def ticks(self, every=1):
+        """Starts a process that counts in the guest's data/tick for ever."""
+        self.must("(i=0; while i=$((i + 1)); do xenstore write data/tick $i; "
+                  f"sleep {every}; done >/dev/null 2>&1 &)")
+
+    def tick(self):
+        """How far it has counted."""
+        return int(self.host.must(
+            f"xenstore read /local/domain/$(xl domid {self.name})/data/tick "
+            "2>/dev/null || echo 0"))
+
+    def ticking(self, limit=60):
+        """Waits until it counts on; returns whether it does."""
+        path = f"/local/domain/{self.domid()}/data/tick"
+        return until(self.host, f"[ $(xenstore read {path}) -gt {self.tick()} ]",
+                     limit)
 
     def run(self, script, limit=120):
         """Runs a shell script in the guest; returns (exit code, output)."""

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What dom0's tools say of domains, as values to compare.
+
+Happy path:
+
+    domains(host)["g0"].state           # "-b----", as xl list has it
+    vcpus(host, "g0")[1].hard           # "0", as xl vcpu-list has it
+    until(host, "xl domid g0", 60)      # True once it succeeds
+    key(host, "q")                      # what Xen prints at a debug key
+
+What can fail: a tool that ends with an error, or prints what is not understood:
+LabError with what it said.
+"""
+
+import json
+import re
+import shlex
+from collections import namedtuple
+
+from .place import LabError
+
+Domain = namedtuple("Domain", "id memory vcpus state seconds")
+Vcpu = namedtuple("Vcpu", "cpu state seconds hard soft")
+
+STATE = re.compile(r"^(\S+)\s+(\d+)\s+(\d+)\s+(\d+)\s+([-rbpscdwS?]{6})\s+([\d.]+)$")
+VCPU = re.compile(r"^\S+\s+\d+\s+(\d+)\s+(\S+)\s+([-rbp]{3})\s+([\d.]+)\s+"
+                  r"(\S+) / (\S+)$")
+
+
+def domains(host):
+    """{name: Domain} of all domains; "(null)" for one that has no name."""
+    out = host.must("xl list").splitlines()[1:]
+    found = {}
+    for line in out:
+        m = STATE.match(line.strip())
+        if not m:
+            raise LabError(f"xl list says: {line}")
+        name, *rest = m.groups()
+        found[name] = Domain(*(int(x) for x in rest[:3]), rest[3],
+                             float(rest[4]))
+    return found
+
+
+def vcpus(host, name):
+    """{number: Vcpu} of a domain."""
+    out = host.must(f"xl vcpu-list {name}").splitlines()[1:]
+    found = {}
+    for line in out:
+        m = VCPU.match(line.strip())
+        if not m:
+            raise LabError(f"xl vcpu-list says: {line}")
+        number, cpu, state, seconds, hard, soft = m.groups()
+        found[int(number)] = Vcpu(cpu, state, float(seconds), hard, soft)
+    return found
+
+
+def config(host, name):
+    """What xl list -l has of a domain."""
+    try:
+        return json.loads(host.must(f"xl list -l {name}"))[0]
+    except (ValueError, IndexError) as e:
+        raise LabError(f"xl list -l {name}: {e}") from e
+
+
+def until(host, condition, limit=60):
+    """Waits in dom0 until a shell command succeeds; returns whether it did.
+
+    `limit` is in seconds of dom0.
+    """
+    rc, _ = host.run(
+        f"end=$(($(cut -d. -f1 /proc/uptime) + {limit}))\n"
+        f"until {condition}\ndo\n"
+        f"[ $(cut -d. -f1 /proc/uptime) -gt $end ] && exit 99\n"
+        "usleep 50000\ndone >/dev/null 2>&1", 300)
+    return rc == 0
+
+
+def key(host, which, only="."):
+    """The lines matching `only` of what Xen prints at a debug key."""
+    return host.must(
+        f"n=$(xl dmesg | wc -l); xl debug-keys {which}; "
+        f"xl dmesg | tail -n +$((n + 1)) | sed 's/^(XEN) //' | "
+        f"grep -E {shlex.quote(only)}; true")
+
+
+def store(host, path):
+    """A node of xenstore, "" if there is none."""
+    return host.run(f"xenstore read {path} 2>/dev/null")[1].strip()
