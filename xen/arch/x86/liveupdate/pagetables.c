@@ -556,10 +556,10 @@ static int cf_check restore_pagetables(const struct lu_stream *s,
 
 /* ---- Audit ----------------------------------------------------------------- */
 
-static int audit_sum(const struct domain *d, bool fatal, const char *what,
-                     uint64_t now, uint64_t then)
+static int audit_sum(const struct domain *d, bool exact, bool fatal,
+                     const char *what, uint64_t now, uint64_t then)
 {
-    if ( now == then )
+    if ( now == then || (now < then && !exact) )
         return 0;
 
     if ( fatal )
@@ -605,26 +605,29 @@ static int cf_check audit_pagetables(const struct lu_stream *s,
     now.page_refs += plain.page_refs;
     now.writable_refs += plain.writable_refs;
 
-    /* A half validated table held references that are not taken again. */
+    /*
+     * A half validated table held references that are not taken again: nothing to
+     * warn of, but more than there were would be.
+     */
     exact = !(then.flags & LU_PT_F_INEXACT);
 
     for ( i = 0; i < ARRAY_SIZE(tables); i++ )
     {
-        int err = audit_sum(d, exact, tables[i], now.tables[i],
+        int err = audit_sum(d, exact, exact, tables[i], now.tables[i],
                             then.tables[i]);
 
         rc = rc ?: err;
-        err = audit_sum(d, exact, refs[i], now.table_refs[i],
+        err = audit_sum(d, exact, exact, refs[i], now.table_refs[i],
                         then.table_refs[i]);
         rc = rc ?: err;
     }
 
     /* These have many holders, of other kinds of state. */
-    audit_sum(d, false, "descriptor table references", now.segdesc_refs,
+    audit_sum(d, exact, false, "descriptor table references", now.segdesc_refs,
               then.segdesc_refs);
-    audit_sum(d, false, "writable references", now.writable_refs,
+    audit_sum(d, exact, false, "writable references", now.writable_refs,
               then.writable_refs);
-    audit_sum(d, false, "page references", now.page_refs, then.page_refs);
+    audit_sum(d, exact, false, "page references", now.page_refs, then.page_refs);
 
     return rc;
 }
