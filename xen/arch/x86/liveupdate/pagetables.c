@@ -43,22 +43,42 @@ static bool grants_marked;      /* by the writer of the stream */
 
 struct m2p_query {
     unsigned long mfn;
+    struct lu_m2p_chunk_rec chunk;
     bool found;
 };
+
+static bool in_chunk(unsigned long mfn, const struct lu_m2p_chunk_rec *c)
+{
+    return mfn >= c->chunk_mfn && mfn - c->chunk_mfn < 1UL << c->order;
+}
 
 static void cf_check query_chunk(void *ctx, const struct lu_m2p_chunk_rec *c)
 {
     struct m2p_query *q = ctx;
 
-    if ( q->mfn >= c->chunk_mfn && q->mfn - c->chunk_mfn < 1UL << c->order )
+    if ( in_chunk(q->mfn, c) )
+    {
+        q->chunk = *c;
         q->found = true;
+    }
 }
 
+/*
+ * Whoever saves, restores or builds a guest has mapped all of the M2P, so this is
+ * asked of each of its frames, in their order: the last answer is most often the
+ * next one.  `last` is a chunk of this Xen's or empty; the idle vCPU of CPU 0 only.
+ */
 static bool is_m2p_frame(unsigned long mfn)
 {
+    static struct lu_m2p_chunk_rec last = { .chunk_mfn = ~0UL };
     struct m2p_query q = { .mfn = mfn };
 
+    if ( in_chunk(mfn, &last) )
+        return true;
+
     lu_arch_for_each_m2p(query_chunk, &q);
+    if ( q.found )
+        last = q.chunk;
 
     return q.found;
 }
