@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Reads docs/designs/live-update.md and what it must agree with in the code.
 
-Of the document: the table with the columns Blocker, Errno, Meaning, What to do
-(the first cell is the message as the code has it, in backticks) and the list of
+Of the document: the table with the columns Blocker, Errno, Meaning, What to do, Seen
+in (the first cell is the message as the code has it, in backticks; the last a
+scenario, in backticks, or "no: " and why) and the list of
 free options, the first table with the columns Option, Why.
 
 Of the code below xen/: each message of lu_blocker() and of the BLOCK() macros
@@ -125,6 +126,16 @@ def free_options():
     return re.findall(STRING, body[1])
 
 
+def expects(scenario, message):
+    """Whether the text of that scenario has a good part of that message."""
+    path = ROOT / f'tests/lab/scenarios/{scenario}.py'
+    # One string from its parts; a pattern's escapes do not matter.
+    text = re.sub(r'"\s*r?"', '', path.read_text()).replace('\\', '') if path.exists() \
+        else ''
+    parts = re.split(r'%#?\d*l?[a-z]+', message)
+    return next((p for p in parts if len(p) >= 12), max(parts, key=len))[:12] in text
+
+
 def tables(text):
     """[(columns, [row])] of a document in Markdown."""
     out, rows = [], None
@@ -142,17 +153,17 @@ def tables(text):
 
 
 def documented():
-    """({message: errno}, [free option]) of the design document."""
+    """({message: (errno, seen in)}, [free option]) of the design document."""
     listed, free = {}, None
     for columns, rows in tables(DESIGN.read_text()):
         if columns[:2] == ['Blocker', 'Errno']:
             for row in rows:
-                if len(row) != 4 or not all(row):
-                    raise DesignError(f'{DESIGN.name}: {row[0]}: 4 cells wanted')
+                if len(row) != 5 or not all(row):
+                    raise DesignError(f'{DESIGN.name}: {row[0]}: 5 cells wanted')
                 message = row[0].strip('`')
                 if message in listed:
                     raise DesignError(f'{DESIGN.name}: {message} twice')
-                listed[message] = row[1]
+                listed[message] = row[1], row[4]
         elif columns == ['Option', 'Why'] and free is None:
             free = [name for row in rows for name in re.findall(r'`([^`]+)`', row[0])]
     return listed, free

@@ -5,13 +5,14 @@
 Usage: test-design.py
 
 Every blocker of the code must have its row in docs/designs/live-update.md, word for
-word and with its errno, and every row its blocker. So must the options of the
+word and with its errno, and every row its blocker; a scenario that is said to have seen
+it must name it. So must the options of the
 command line that an update may change.
 """
 
 import sys
 
-from design_text import DESIGN, ROOT, blockers, documented, free_options
+from design_text import DESIGN, ROOT, blockers, documented, expects, free_options
 from spec_text import Checks
 
 
@@ -27,8 +28,11 @@ def main():
     checks.check('design/every-blocker-has-its-row', names(set(code) - set(table)))
     checks.check('design/every-row-has-its-blocker', names(set(table) - set(code)))
     checks.check('design/errnos', '; '.join(
-        f'{m!r}: {table[m]}, the code has {e}' for m, e in code.items()
-        if e and m in table and table[m] != e))
+        f'{m!r}: {table[m][0]}, the code has {e}' for m, e in code.items()
+        if e and m in table and table[m][0] != e))
+    checks.check('design/seen-in', '; '.join(
+        f'{m!r}: {seen}' for m, (_, seen) in table.items()
+        if not (seen.startswith('no: ') or expects(seen.strip('`'), m))))
 
     checks.check('design/free-options', names(set(free or []) ^ set(free_options())))
 

@@ -8,7 +8,6 @@
  *   xenstate build                        makes a domain with nothing in it, as it is at the
  *                                         very start of its life: its domid
  *   xenstate end <domid>                  destroys such a domain
- *   xenstate dying <domid>                waits until it is being destroyed
  *   xenstate vnuma <domid>                one virtual NUMA node for it
  *   xenstate debugger <domid> <0|1>       an attached debugger
  *   xenstate log-dirty <domid> <0|1>
@@ -187,19 +186,6 @@ static void end(unsigned int domid)
     fail("XEN_DOMCTL_destroydomain");
 }
 
-/* Ends as well when it is gone already. */
-static void dying(unsigned int domid)
-{
-    const struct xen_domctl *op = &shared->domctl;
-
-    do {
-        domctl_init(XEN_DOMCTL_getdomaininfo, domid);
-        if ( domctl() )
-            fail("XEN_DOMCTL_getdomaininfo");
-    } while ( op->domain == domid &&
-              !(op->u.getdomaininfo.flags & XEN_DOMINF_dying) );
-}
-
 /* Large extents while there are any: one page each would take long. */
 static void take(void)
 {
@@ -336,8 +322,6 @@ int main(int argc, char **argv)
         printf("%u\n", build());
     else if ( argc == 3 && !strcmp(what, "end") )
         end(domid);
-    else if ( argc == 3 && !strcmp(what, "dying") )
-        dying(domid);
     else if ( argc == 3 && !strcmp(what, "vnuma") )
         vnuma(domid);
     else if ( argc == 4 && !strcmp(what, "debugger") )
