@@ -266,6 +266,15 @@ class Updates:
         """`count` updates in a row; returns whether all took place."""
         return all(self.once() for _ in range(count))
 
+    def joined(self, count):
+        """Waits until the free memory of so many updates has joined the heap.
+
+        Returns what Xen says of each, [(MiB, ms)].
+        """
+        while len(found := JOINED.findall(self.host.serial())) < count:
+            self.host.wait_for(JOINED.pattern, 60)
+        return found
+
     def finish(self):
         """Ends the witnesses and checks what they say, times included."""
         lab = self.lab
@@ -344,8 +353,7 @@ def sequence(lab, wanted, count=3, tools=False, setup=None, after=None,
                       "free memory is what it was",
                       f"{free} MiB after each update")
         if tools and count and "loglvl=" not in host.append:
-            while len(joined := JOINED.findall(host.serial())) < len(free):
-                host.wait_for(JOINED.pattern, 60)
+            joined = updates.joined(len(free))
             lab.check(len(joined) == len(free),
                       "free memory joined the heap after each update",
                       f"{len(joined)} lines in the log")

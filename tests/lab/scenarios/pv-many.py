@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Many small PV guests on two CPUs, many updates: nothing is used up.
+
+GUESTS (default 16) guests of MEMORY MiB (default 160) each count slowly, UPDATES
+(default 10) updates, of which every guest has to live through each.  From after the
+first to after the last the host's free memory (once all of it has joined the heap),
+every domain's event channels (lsevtchn) and grants in use (debug key g) have to stay
+what they are.  TO: flavours that take turns as the new Xen.
+
+Builds differ in the memory they need: free memory is compared with that after the
+update before which the same one took over.
+"""
+
+import re
+
+from lablib import guest
+from lablib.place import LabError
+from lablib.toolstack import key
+from lablib.update import Updates, install, next_xens
+
+
+def free(host):
+    """What is free in all of Xen's heaps together, in kB."""
+    return sum(int(kb) for kb in
+               re.findall(r" heap: (\d+)kB free", key(host, "m")))
+
+
+def channels(host, guests):
+    """{domid: its event channels, a line each}, dom0 first."""
+    text = host.must("for d in 0 " + " ".join(str(g.domid()) for g in guests) +
+                     "; do echo = $d; lsevtchn $d; done")
+    parts = re.split(r"^= (\d+)\n", text, flags=re.M)
+    return {domid: lines.splitlines() for domid, lines in
+            zip(parts[1::2], parts[2::2])}
+
+
+def grants(host):
+    """What the debug key g tells: frames, and each grant in use."""
+    return key(host, "g").splitlines()
+
+
+def ticking(host, guests):
+    """Waits until all count on; returns the names of those that do not."""
+    paths = {f"/local/domain/{g.domid()}/data/tick": g.name for g in guests}
+    out = host.must(
+        f"at() {{ for p in {' '.join(paths)}; do "
+        "echo $p $(xenstore read $p); done; }\n"
+        "at >/run/ticks; i=0; while i=$((i + 1)); [ $i -lt 60 ]; do\n"
+        "at | cat /run/ticks - | awk '{ if ($1 in t && $2 > t[$1]) ok[$1]; "
+        "else if (!($1 in t)) t[$1] = $2 } "
+        "END { for (p in t) if (!(p in ok)) print p }' >/run/behind\n"
+        "[ -s /run/behind ] || exit 0; usleep 500000; done; cat /run/behind", 300)
+    return [paths[p] for p in out.split()]
+
+
+def changes(was, now):
+    """What differs between two lists of lines, for a FAIL line."""
+    return f"gone: {[x for x in was if x not in now]}, " \
+           f"new: {[x for x in now if x not in was]}"
+
+
+def run(lab):
+    count = lab.param("UPDATES", 10)
+    images = next_xens(lab, count)
+    memory = lab.param("MEMORY", 160)
+    files = guest.files()
+    paths = install(files, images)
+    with lab.host(append="liveupdate=64M", files=files) as host:
+        host.boot()
+        host.must("xenstart")
+        guests = []
+        for n in range(lab.param("GUESTS", 16)):
+            g = guest.Guest(host, f"g{n}", memory=memory).create()
+            g.ticks()
+            guests.append(g)
+        boots = {g: g.must("cat /proc/sys/kernel/random/boot_id") for g in guests}
+        updates = Updates(lab, host, images, paths,
+                          lab.witnesses(host, [("heartbeat", "{tsc}")]))
+        freed, first = [], None
+        for n in range(1, count + 1):
+            if not updates.once():
+                raise LabError("no update took place")
+            behind = ticking(host, guests)
+            lab.check(not behind, f"update {n}: all {len(guests)} guests go on",
+                      ", ".join(behind))
+            updates.joined(n)
+            freed.append(free(host))
+            if n == 1:
+                first = channels(host, guests), grants(host)
+        turns = len(images)
+        for n in range(turns, len(freed)):
+            lab.check(freed[n] == freed[n - turns],
+                      f"update {n + 1}: free memory is what it was",
+                      f"{freed[n]} kB, was {freed[n - turns]} kB")
+        lab.say(f"free in the end: {freed[-1]} kB")
+        now = channels(host, guests), grants(host)
+        for domid, was in first[0].items():
+            lab.check(now[0][domid] == was and was,
+                      f"d{domid}: its {len(was)} event channels are the same",
+                      changes(was, now[0][domid]))
+        lab.check(now[1] == first[1] and len(first[1]) > len(guests),
+                  "all grants in use are the same", changes(first[1], now[1]))
+        lab.say(f"{len(first[1])} lines of grants compared")
+        for g in guests:
+            lab.check(g.must("cat /proc/sys/kernel/random/boot_id") == boots[g],
+                      f"{g.name} is the same guest")
+        for g in guests:
+            host.must(f"xl destroy {g.name}")
+        updates.finish()
+        lab.epilogue += updates.table()
