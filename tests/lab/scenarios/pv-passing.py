@@ -78,7 +78,8 @@ def dead_and_held(lab, host, updates, w, path):
 
 def newborn(lab, host, updates):
     """A domain without vCPUs, pages or a name that has claimed 16 MiB."""
-    number = int(host.must("newdomain 4096"))
+    number = int(host.must("d=$(xenstate build) && "
+                           "xenstate claim $d 4096 && echo $d"))
 
     def seen():
         claimed = host.must("xl info | awk '/outstanding_claims/ { print $3 }'")
