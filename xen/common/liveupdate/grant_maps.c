@@ -7,8 +7,8 @@
  * Handles are numbers the guest holds, so each keeps its place, and free ones
  * stay on the list of the vCPU that had them, as far as they fit into as many pages
  * as there were: where a page holds fewer or more of them, their number changes, and
- * the number of pages only if handles in use or a vCPU want it.  Restored last, as it looks at the
- * pins of the domains that grant.
+ * the number of pages only if handles in use or a vCPU want it.  Restored last, as
+ * it looks at the pins of the domains that grant.
  *
  * References: what a PV guest maps is held by its page table entries and comes
  * back when these are validated.  Mappings for devices, and those in the P2M of

@@ -480,8 +480,8 @@ void lu_pages_resume(void)
     struct lu_rec rec;
     unsigned int i;
 
-    if ( !nr_given || !s || lu_find(s, LU_REC_MEMORY, LU_DOMID_HOST, &rec) ||
-         lu_rec_read(s, &rec, 0, &r, sizeof(r)) )
+    if ( !nr_given || lu_boot_record(LU_REC_MEMORY, LU_DOMID_HOST, &rec, &r,
+                                     sizeof(r)) )
         return;
 
     for ( i = 0; i < r.nr_extents && nr_given; i++ )

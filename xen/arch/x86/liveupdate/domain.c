@@ -139,7 +139,7 @@ static int cf_check save_domain(struct lu_stream *s, struct domain *d)
 
 static bool domain_sane(const struct lu_domain_rec *r)
 {
-    return r->nr_vcpus <= r->max_vcpus &&
+    return r->max_vcpus && r->nr_vcpus <= r->max_vcpus &&
            r->id.domid < DOMID_FIRST_RESERVED &&
            mfn_valid(_mfn(r->shared_info_mfn)) &&
            !(r->shared_info_mfn >> (32 - PAGE_SHIFT)) &&
