@@ -27,7 +27,7 @@ static const struct lu_struct ns = { "uint64_t", 8, 1, &ns_field };
 const struct lu_desc lu_descs[] = {
     { LU_REC_HOST, "HOST", STRUCT(lu_host_rec), 1, 1,
       LU_SCOPE_HOST, LU_ONE, {} },
-    { LU_REC_MEMORY, "MEMORY", STRUCT(lu_memory_rec), 1, 1,
+    { LU_REC_MEMORY, "MEMORY", STRUCT(lu_memory_rec), 2, 2,
       LU_SCOPE_HOST, LU_ONE,
       { { "nr_ram", "ram", STRUCT(lu_range_rec) },
         { "nr_extents", "extent", STRUCT(lu_extent_rec) } } },
@@ -60,7 +60,7 @@ const struct lu_desc lu_descs[] = {
     { LU_REC_CONRING, "CONRING", STRUCT(lu_conring_rec), 1, 1,
       LU_SCOPE_HOST, LU_MAYBE, { { "nr", "text", &u8 } } },
 
-    { LU_REC_DOMAIN, "DOMAIN", STRUCT(lu_domain_rec), 1, 1,
+    { LU_REC_DOMAIN, "DOMAIN", STRUCT(lu_domain_rec), 2, 2,
       LU_SCOPE_DOMAIN, LU_ONE, {} },
     { LU_REC_CAPS, "CAPS", STRUCT(lu_caps_rec), 1, 1,
       LU_SCOPE_DOMAIN, LU_ONE,
@@ -87,7 +87,7 @@ const struct lu_desc lu_descs[] = {
       { { "nr_frames", "frame", STRUCT(lu_grant_frame_rec) },
         { "nr_status_frames", "status", STRUCT(lu_grant_frame_rec) },
         { "nr_active", "active", STRUCT(lu_grant_active_rec) } } },
-    { LU_REC_GRANT_MAPS, "GRANT_MAPS", STRUCT(lu_grant_maps_rec), 1, 1,
+    { LU_REC_GRANT_MAPS, "GRANT_MAPS", STRUCT(lu_grant_maps_rec), 2, 2,
       LU_SCOPE_DOMAIN, LU_MAYBE,
       { { "nr", "map", STRUCT(lu_grant_map_rec) } } },
     { LU_REC_EVTCHN, "EVTCHN", STRUCT(lu_evtchn_rec), 1, 1,
