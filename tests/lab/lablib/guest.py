@@ -40,8 +40,8 @@ def files(others=()):
 class Guest:
     """One domU by its name.
 
-    config are more lines of its xl.cfg, args more options of its kernel.  `kernel` is
-    a kernels.Kernel, None for dom0's own.
+    kind is what xl calls type, "pv" or "pvh"; config are more lines of its xl.cfg,
+    args more options of its kernel.  `kernel` is a kernels.Kernel, None for dom0's own.
     """
 
     def __init__(self, host, name, kind="pv", vcpus=1, memory=160,

@@ -1,33 +1,41 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """PV guests with nothing but memory and time: they live through the update.
 
-GUESTS guests (default 2) with 1, 2, ... vCPUs run light witnesses, as dom0 does.
-TO: flavours that take turns as the new Xen.
+Guests of VCPUS (default 1,2) run light witnesses for SECONDS of their time (default 2)
+and through UPDATES, as dom0 does. TO: flavours that take turns as the new Xen. ARGS
+and CFG are more options of the guests' kernel and lines of their xl.cfg, with ; between.
 """
 
 from lablib import guest
 from lablib.update import Updates, install, next_xens
 from lablib.witness import Together
 
+LIGHT = [("heartbeat", "{tsc}"), ("memory", "-m 8 -d {duty}"), ("fpu", "-d {duty}"),
+         ("timers", "")]
 
-def run(lab):
+
+def run(lab, kind="pv", vcpus="1,2", wanted=LIGHT):
     count = lab.param("UPDATES", 3)
     images = next_xens(lab, count)
     files = guest.files()
     paths = install(files, images)
-    duty = 20 if lab.accel == "mt" else 5
-    with lab.host(append="liveupdate=64M", files=files) as host:
+    duty = lab.param("DUTY", 20 if lab.accel == "mt" else 5)
+    wanted = [(name, args.replace("{duty}", str(duty))) for name, args in wanted]
+    config = lab.param("CFG", "").replace(";", "\n")
+    with lab.host(append="liveupdate=64M" if count else "", files=files) as host:
         host.boot()
         host.must("xenstart")
         guests, seen = [], {}
-        for n in range(lab.param("GUESTS", 2)):
-            g = guest.Guest(host, f"g{n}", vcpus=n + 1).create()
+        for n, number in enumerate(lab.param("VCPUS", vcpus).split(",")):
+            g = guest.Guest(host, f"g{n}", kind, vcpus=int(number), config=config,
+                            args=lab.param("ARGS", "")).create()
             guests.append(g)
-            seen[f"{g.name} "] = lab.witnesses(g, [
-                ("heartbeat", "{tsc}"), ("memory", f"-m 8 -d {duty}"),
-                ("fpu", f"-d {duty}"), ("timers", "")])
-        w = lab.witnesses(host, [("heartbeat", "{tsc}")])
-        updates = Updates(lab, host, images, paths, Together({"": w, **seen}))
+            seen[f"{g.name} "] = lab.witnesses(g, wanted)
+        w = Together({"": lab.witnesses(host, [("heartbeat", "{tsc}")]), **seen})
+        before = w.sample()
+        host.must(f"sleep {lab.param('SECONDS', 2)}", 1200)
+        lab.goes_on(w, before, "every witness works before the first update")
+        updates = Updates(lab, host, images, paths, w)
         updates.run(count)
         updates.finish()
         for g in guests:
