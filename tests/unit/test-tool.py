@@ -18,7 +18,7 @@ import sys
 from spec_text import Checks, Spec
 from wire import HOST, OPTIONAL, SCALARS, Writer, frame, ident, seal
 
-GOOD, USAGE, DAMAGED, RULES = range(4)
+GOOD, USAGE, DAMAGED, RULES, DIFFER = range(5)
 
 
 class Tool:
@@ -143,6 +143,11 @@ def test_printing(checks, spec, tool, rows):
         checks.check(f'print/{name}', problems.get(name, 'not printed'))
     checks.check('print/summary', tool.says(
         data, GOOD, rf'stream +{len(rows)} +{len(data)}\n', '-s'))
+    for subject in ('host', 'd0', 'd1'):
+        mine = [row for row in rows if ('host' if row[1] == HOST else f'd{row[1]}') == subject]
+        size = sum(struct.unpack('<I', row[3][4:8])[0] for row in mine)
+        checks.check(f'print/summary-{subject}', tool.says(
+            data, GOOD, rf'\n{subject} +{len(mine)} +{size}\n', '-s'))
     checks.check('print/pages-of-a-dump', tool.says(
         data + bytes(-len(data) % 4096), GOOD, rf'good stream of {len(data)} bytes'))
 
@@ -265,6 +270,68 @@ def test_rules(checks, spec, tool, writer, rows):
         'HOST says 3 domains, there are 2'))
 
 
+def test_diff(checks, spec, tool, build, writer, rows):
+    other = build / 'other.bin'
+    other.write_bytes(seal([row[3] for row in rows]))
+
+    def says(records, code, pattern):
+        return tool.says(seal([r[3] for r in records]), code, pattern, '--diff', str(other))
+
+    check = checks.check
+    check('diff/same', says(rows, GOOD, r'\A\Z'))
+    check('diff/another-order', says(rows[::-1], GOOD, r'\A\Z'))
+    check('diff/no-stream', tool.says(b'x' * 64, DAMAGED, 'is no stream', '--diff', str(other)))
+    other_bad = build / 'bad.bin'
+    other_bad.write_bytes(b'x' * 64)
+    check('diff/other-no-stream', tool.says(seal([r[3] for r in rows]), DAMAGED,
+                                            'bad.bin is no stream', '--diff', str(other_bad)))
+    # Each record gone, each record more, and each field changed, by its name and only it.
+    for i, (name, domid, instance, raw) in enumerate(rows):
+        if name in [row[0] for row in rows[:i]]:
+            continue
+        vcpu = spec.records[name].of == 'vCPU'
+        subject = 'host' if domid == HOST else f'd{domid}'
+        number = f'v{instance}' if vcpu else f' #{instance}' if instance else ''
+        head = f'{name} {subject}{number} version {spec.records[name].newest}, '
+        check(f'diff/gone/{name}', says(rows[:i] + rows[i + 1:], DIFFER,
+                                        rf'\A- {re.escape(head)}\d+ bytes\n\Z'))
+        more = [None, None, None, writer.record(name, domid, 1000)]
+        check(f'diff/more/{name}', says(rows + [more], DIFFER,
+                                        rf'\A\+ {name} {subject}.*\d+ bytes\n\Z'))
+        struct_name, arrays = spec.bodies[name]
+        counts = {array.count for array in arrays}
+        for field in spec.structs[struct_name][1]:
+            if field.name == 'id' or field.name in counts:
+                continue
+            changed = bytearray(raw)
+            changed[8 + field.offset] ^= 1
+            row = [name, domid, instance, bytes(changed)]
+            check(f'diff/field/{name}.{field.name}', says(
+                rows[:i] + [row] + rows[i + 1:], DIFFER,
+                rf'\A{re.escape(head)}\d+ bytes\n    {field.name} = .* -> .*\n\Z'))
+        if arrays and not arrays[0].elem.startswith('uint8'):
+            size = struct.unpack('<I', raw[4:8])[0]
+            changed = bytearray(raw)
+            changed[8 + spec.structs[struct_name][0]] ^= 1
+            row = [name, domid, instance, bytes(changed)]
+            check(f'diff/element/{name}', says(
+                rows[:i] + [row] + rows[i + 1:], DIFFER,
+                rf'\A{re.escape(head)}{size} bytes\n    {arrays[0].name}\[0\]: .* -> .*\n\Z'))
+    # Arrays of another length.
+    at = [i for i, row in enumerate(rows) if row[0] == 'CPUS'][0]
+    for count, sign, number in ((4, r'\+', 3), (2, '-', 2)):
+        body = bytearray(writer.record('CPUS', HOST, nr=count))
+        old = bytearray(writer.record('CPUS', HOST, nr=3))
+        body[16:16 + 8 + 4 * min(count, 3)] = old[16:16 + 8 + 4 * min(count, 3)]
+        body[16:20] = struct.pack('<I', count)
+        other.write_bytes(seal([r[3] for r in rows[:at]] + [bytes(old)] +
+                               [r[3] for r in rows[at + 1:]]))
+        row = ['CPUS', HOST, 0, bytes(body)]
+        check(f'diff/elements-{count}', says(
+            rows[:at] + [row] + rows[at + 1:], DIFFER,
+            rf'\ACPUS host .*\n    nr = 3 -> {count}\n  {sign} apic_id\[{number}\]: \d+\n\Z'))
+
+
 def test_damage(checks, tool, rows):
     data = seal([row[3] for row in rows])
     check, says = checks.check, tool.says
@@ -351,6 +418,7 @@ def main():
     rows = writer.good()
     test_printing(checks, spec, tool, rows)
     test_rules(checks, spec, tool, writer, rows)
+    test_diff(checks, spec, tool, build, writer, rows)
     test_damage(checks, tool, rows)
     test_notes(checks, spec, tool, build, rows)
     return checks.sum()

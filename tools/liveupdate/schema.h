@@ -134,6 +134,13 @@ unsigned int lu_verify(FILE *out, const struct lu_stream *s,
 void lu_explain(FILE *out, lu_page_fn *page, void *ctx, uint64_t size);
 
 /*
+ * diff.c: prints what differs in two streams that have passed lu_read_init; returns
+ * in how many records.
+ */
+unsigned int lu_diff(FILE *out, const struct lu_stream *from,
+                     const struct lu_stream *to);
+
+/*
  * note.c: looks for capability notes in `len` bytes at steps of `step`.  Returns
  * how many are valid; *where is the offset of the first.  `damaged` counts
  * those with the magic but a wrong version, size or tail.

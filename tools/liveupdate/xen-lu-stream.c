@@ -5,7 +5,8 @@
  *   xen-lu-stream FILE           prints every record with its fields
  *   xen-lu-stream -v FILE        verifies: framing, checksum, and the rules of
  *                                docs/specs/live-update-stream.md
- *   xen-lu-stream -s FILE        one line per type of record, and a sum
+ *   xen-lu-stream -s FILE        one line per type of record and per domain, and a sum
+ *   xen-lu-stream --diff A B     what differs in two streams
  *   xen-lu-stream --note IMAGE   prints the capability note of a Xen image
  *
  * What fails is said on stderr and in the exit code, see usage below.
@@ -23,6 +24,7 @@ enum {
     EXIT_USAGE,                 /* or the file cannot be read */
     EXIT_DAMAGED,               /* no stream; no valid note */
     EXIT_RULES,                 /* a stream that breaks the rules; two notes */
+    EXIT_DIFFER,                /* two streams differ */
 };
 
 struct file {
@@ -34,20 +36,22 @@ struct file {
 static void usage(FILE *out)
 {
     fputs("usage: xen-lu-stream [-p] [-s] [-v] [-a] [--image IMAGE] FILE\n"
+          "       xen-lu-stream --diff OTHER FILE\n"
           "       xen-lu-stream --note IMAGE\n"
           "       xen-lu-stream --schema\n"
           "  -p, --print    print every record (default)\n"
           "  -a, --all      ... with all elements of arrays, not only 16\n"
-          "  -s, --summary  count records and bytes by type\n"
+          "  -s, --summary  count records and bytes by type and domain\n"
           "  -v, --verify   check the rules of the specification\n"
           "  --image IMAGE  ... as the Xen of that image would read it\n"
+          "  --diff OTHER   print what FILE has otherwise than the stream OTHER\n"
           "  --note IMAGE   print the image's capability note\n"
           "  --schema       print the records and structs this tool knows\n"
           "exit code: 0 all is well; 1 usage, or a file cannot be read;\n"
           "  2 FILE is no stream (truncated, lying length, wrong checksum), or\n"
           "  IMAGE has no valid note; 3 FILE is a stream but breaks the rules\n"
           "  (unknown, missing, duplicate, misplaced record, wrong version or\n"
-          "  body), or IMAGE has several notes\n", out);
+          "  body), or IMAGE has several notes; 4 OTHER and FILE differ\n", out);
 }
 
 static void *page_of(void *ctx, uint32_t idx)
@@ -174,12 +178,19 @@ static void print_all(const struct lu_stream *s, uint64_t max)
 static void summarise(const struct lu_stream *s)
 {
     struct { uint32_t type; uint64_t nr, bytes; } sum[256] = {}, *e;
+    struct { uint64_t nr, bytes; } *domain = calloc(0x10000, sizeof(*domain));
     uint64_t others = 0, records = 0;
     struct lu_rec rec = {};
+    unsigned int i;
+
+    if ( !domain )
+        abort();
 
     while ( lu_next(s, &rec) > 0 )
     {
         records++;
+        domain[rec.id.domid].nr++;
+        domain[rec.id.domid].bytes += rec.length;
         for ( e = sum; e < sum + 256 && e->nr && e->type != rec.type; e++ )
             continue;
         if ( e == sum + 256 )
@@ -198,7 +209,14 @@ static void summarise(const struct lu_stream *s)
                e->nr, e->bytes);
     if ( others )
         printf("%-20s %10" PRIu64 "\n", "others", others);
-    printf("%-20s %10" PRIu64 " %12" PRIu64 "\n", "stream", records, s->size);
+    printf("\n%-20s %10" PRIu64 " %12" PRIu64 "\n", "host",
+           domain[LU_DOMID_HOST].nr, domain[LU_DOMID_HOST].bytes);
+    for ( i = 0; i < 0x10000; i++ )
+        if ( i != LU_DOMID_HOST && domain[i].nr )
+            printf("d%-19u %10" PRIu64 " %12" PRIu64 "\n", i, domain[i].nr,
+                   domain[i].bytes);
+    printf("\n%-20s %10" PRIu64 " %12" PRIu64 "\n", "stream", records, s->size);
+    free(domain);
 }
 
 static int verify(const struct file *f, const struct lu_stream *s,
@@ -243,6 +261,39 @@ static int verify(const struct file *f, const struct lu_stream *s,
     return bad ? EXIT_RULES : EXIT_OK;
 }
 
+/* Reads a file and proves that it is a stream. */
+static int open_stream(struct file *f, struct lu_stream *s)
+{
+    int rc = read_file(f);
+    uint64_t size;
+
+    if ( rc )
+        return rc;
+
+    size = stream_size(f);
+    if ( lu_read_init(s, page_of, f, size) )
+    {
+        fprintf(stderr, "xen-lu-stream: %s is no stream: ", f->name);
+        lu_explain(stderr, page_of, f, size);
+        return EXIT_DAMAGED;
+    }
+
+    return EXIT_OK;
+}
+
+static int diff(const char *other, const struct lu_stream *s)
+{
+    struct file f = { .name = other };
+    struct lu_stream from;
+    int rc = open_stream(&f, &from);
+
+    if ( !rc && lu_diff(stdout, &from, s) )
+        rc = EXIT_DIFFER;
+    free(f.data);
+
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -251,16 +302,17 @@ int main(int argc, char **argv)
         { "summary", no_argument, NULL, 's' },
         { "verify", no_argument, NULL, 'v' },
         { "image", required_argument, NULL, 'i' },
+        { "diff", required_argument, NULL, 'd' },
         { "note", required_argument, NULL, 'n' },
         { "schema", no_argument, NULL, 'S' },
         { "help", no_argument, NULL, 'h' },
         {}
     };
     bool print = false, check = false, summary = false;
-    const char *image = NULL;
+    const char *image = NULL, *other = NULL;
     struct file f = {};
     struct lu_stream s;
-    uint64_t max = 16, size;
+    uint64_t max = 16;
     int opt, rc;
 
     while ( (opt = getopt_long(argc, argv, "pasvh", options, NULL)) != -1 )
@@ -271,6 +323,7 @@ int main(int argc, char **argv)
         case 's': summary = true; break;
         case 'v': check = true; break;
         case 'i': check = true; image = optarg; break;
+        case 'd': other = optarg; break;
         case 'n': return show_note(optarg);
         case 'S': lu_print_schema(stdout); return EXIT_OK;
         case 'h': usage(stdout); return EXIT_OK;
@@ -284,20 +337,18 @@ int main(int argc, char **argv)
     }
 
     f.name = argv[optind];
-    rc = read_file(&f);
+    rc = open_stream(&f, &s);
     if ( rc )
     {
         free(f.data);
         return rc;
     }
 
-    size = stream_size(&f);
-    if ( lu_read_init(&s, page_of, &f, size) )
+    if ( other )
     {
-        fprintf(stderr, "xen-lu-stream: %s is no stream: ", f.name);
-        lu_explain(stderr, page_of, &f, size);
+        rc = diff(other, &s);
         free(f.data);
-        return EXIT_DAMAGED;
+        return rc;
     }
 
     if ( print || (!summary && !check) )
