@@ -144,7 +144,8 @@ def main():
     tool_structs, tool_records, tool_arrays = tool_schema(tool)
     checks.check('tool/structs', difference(
         {n: (s, [f[:3] for f in fs]) for n, (s, fs) in spec.structs.items()}, tool_structs))
-    number = {'1': 'one', '1 if PV': 'one-if-pv', '0 or 1': 'maybe', 'any': 'each'}
+    number = {'1': 'one', '1 if PV': 'one-if-pv', '1 if HVM': 'one-if-hvm',
+              '0 or 1': 'maybe', 'any': 'each'}
     checks.check('tool/records', difference(
         {r.name: (hex(r.type), r.name, spec.bodies[r.name][0], str(r.oldest),
                   str(r.newest), r.of.lower(), number[r.number])
@@ -154,7 +155,8 @@ def main():
 
     checks.check('xen/reads-what-is-specified', difference(
         {n: (r.oldest, r.newest) for n, r in spec.records.items()}, read_by_xen()))
-    words = {'1': 'LU_ONE', '1 if PV': 'LU_ONE_IF_PV', '0 or 1': 'LU_MAYBE', 'any': 'LU_EACH'}
+    words = {'1': 'LU_ONE', '1 if PV': 'LU_ONE_IF_PV', '1 if HVM': 'LU_ONE_IF_HVM',
+             '0 or 1': 'LU_MAYBE', 'any': 'LU_EACH'}
     checks.check('xen/checks-what-is-specified', difference(
         {n: (spec.bodies[n][0], r.of, words[r.number],
              [(a.count, a.elem) for a in spec.bodies[n][1]])

@@ -95,13 +95,16 @@ class Writer:
             else:
                 add(name, HOST)
         for domid in range(nr_domains):
+            # In turn, so that all records are wanted.
+            hvm = domid % 2
             for name, record in self.spec.records.items():
+                if record.number == ('1 if PV' if hvm else '1 if HVM'):
+                    continue
                 if record.of == 'vCPU':
                     for vcpu in range(nr_vcpus):
                         add(name, domid, vcpu)
                 elif name == 'DOMAIN':
-                    # PV domains, of which all records are wanted.
-                    add(name, domid, nr_vcpus=nr_vcpus, flags=0)
+                    add(name, domid, nr_vcpus=nr_vcpus, flags=hvm)
                 elif record.of == 'domain':
                     add(name, domid)
         return rows

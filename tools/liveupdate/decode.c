@@ -232,7 +232,7 @@ void lu_print_schema(FILE *out)
 {
     static const char *const scope[] = { "host", "domain", "vcpu" };
     static const char *const number[] = {
-        "one", "one-if-pv", "maybe", "each", "any"
+        "one", "one-if-pv", "one-if-hvm", "maybe", "each", "any"
     };
     const struct lu_struct *const *st;
     const struct lu_array *a;

@@ -60,6 +60,7 @@ enum lu_scope {
 enum lu_number {
     LU_ONE,                     /* exactly one, of the host, domain or vCPU */
     LU_ONE_IF_PV,               /* exactly one of a PV domain, none of others */
+    LU_ONE_IF_HVM,              /* exactly one of any other */
     LU_MAYBE,                   /* none or one of it */
     LU_EACH,                    /* any number, instances differ */
     LU_ANY,                     /* any number */

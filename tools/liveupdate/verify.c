@@ -205,11 +205,11 @@ static void check_domain(struct verify *v, const struct seen *domain)
     {
         unsigned int nr = count(v, desc->type, domid);
 
-        if ( desc->number == LU_ONE_IF_PV && !domain->pv && nr )
-            violation(v, NULL, "%s of d%u, which is no PV domain", desc->name,
-                      domid);
+        if ( desc->number == (domain->pv ? LU_ONE_IF_HVM : LU_ONE_IF_PV) && nr )
+            violation(v, NULL, "%s of d%u, which is %s PV domain", desc->name,
+                      domid, domain->pv ? "a" : "no");
         if ( desc->number != LU_ONE &&
-             (desc->number != LU_ONE_IF_PV || !domain->pv) )
+             desc->number != (domain->pv ? LU_ONE_IF_PV : LU_ONE_IF_HVM) )
             continue;
         if ( desc->scope == LU_SCOPE_DOMAIN && !nr )
             violation(v, NULL, "%s of d%u is missing", desc->name, domid);

@@ -637,8 +637,8 @@ void lu_evtchn_resume(struct domain *d)
         if ( !is_hvm_vcpu(v) )
             vcpu_unblock(v);
 #ifdef CONFIG_HVM
-        else if ( vcpu_info(v, evtchn_upcall_pending) )
-            hvm_assert_evtchn_irq(v);
+        else
+            lu_hvm_resume(v);
 #endif
     }
 }

@@ -326,7 +326,7 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
     lu_raise(LU_RAISE_DRAINED);
 
     rc = normalise_domains() ?: check_continuations(caller) ?: check_all() ?:
-         check_pauses(caller) ?: lu_fault_frozen();
+         check_pauses(caller) ?: lu_pages_collect() ?: lu_fault_frozen();
     if ( rc )
         goto thaw;
     lu_raise(LU_RAISE_CHECKED);

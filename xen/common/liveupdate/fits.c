@@ -105,10 +105,13 @@ static const char *const word_names[FEATURESET_NR_ENTRIES] = {
     [FEATURESET_e21c] = "0x80000021 ECX",
 };
 
-/* Only PV domains are carried. */
 static int domain_fits(const struct lu_note_rec *n, const struct domain *d)
 {
-    static const uint32_t own[] = INIT_PV_MAX_FEATURES;
+    static const uint32_t own_pv[] = INIT_PV_MAX_FEATURES,
+                          own_hvm[] = INIT_HVM_HAP_MAX_FEATURES;
+    const uint32_t *own = is_hvm_domain(d) ? own_hvm : own_pv;
+    const uint32_t *offered = is_hvm_domain(d) ? n->hvm_features
+                                               : n->pv_features;
     const struct cpu_policy *p = d->arch.cpu_policy;
     const uint64_t xcr0 = ((uint64_t)p->xstate.xcr0_high << 32) |
                           p->xstate.xcr0_low;
@@ -137,7 +140,7 @@ static int domain_fits(const struct lu_note_rec *n, const struct domain *d)
     for ( i = 0; i < ARRAY_SIZE(fs); i++ )
     {
         uint32_t lost = fs[i] & own[i] &
-                        ~(i < n->nr_features ? n->pv_features[i] : 0);
+                        ~(i < n->nr_features ? offered[i] : 0);
 
         if ( lost )
             return lu_error(-EOPNOTSUPP, d,
@@ -155,7 +158,7 @@ int lu_domains_fit(const struct lu_note_rec *n)
 
     rcu_read_lock(&domlist_read_lock);
     for_each_domain ( d )
-        if ( is_pv_domain(d) && (rc = domain_fits(n, d)) != 0 )
+        if ( (rc = domain_fits(n, d)) != 0 )
             break;
     rcu_read_unlock(&domlist_read_lock);
 

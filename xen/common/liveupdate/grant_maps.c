@@ -98,7 +98,7 @@ unsigned int lu_grants_mapped(const struct domain *ld, domid_t rd)
         if ( !page )
             break;
         page += handle % MAPTRACK_PER_PAGE;
-        nr += page->flags && page->domid == rd;
+        nr += page->flags && (rd == DOMID_INVALID || page->domid == rd);
     }
 
     return nr;

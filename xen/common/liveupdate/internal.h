@@ -36,6 +36,7 @@ enum lu_pass {
 enum lu_number {
     LU_ONE,
     LU_ONE_IF_PV,       /* one of a PV domain, none of others */
+    LU_ONE_IF_HVM,      /* one of an HVM or PVH domain, none of others */
     LU_MAYBE,           /* none or one */
     LU_EACH,            /* any number; instances differ */
 };
@@ -104,6 +105,9 @@ extern const struct lu_kind lu_kind_evtchn, lu_kind_evtchn_fifo, lu_kind_grant,
 extern const struct lu_kind lu_kind_policy, lu_kind_pagetables,
                             lu_kind_pv_domain, lu_kind_pv_vcpu,
                             lu_kind_pv_xsave;
+extern const struct lu_kind lu_kind_p2m, lu_kind_hvm_domain,
+                            lu_kind_hvm_context, lu_kind_hvm_vcpu,
+                            lu_kind_cacheattr;
 extern const struct lu_kind lu_kind_mmcfg, lu_kind_gsi, lu_kind_pci,
                             lu_kind_pirq;
 extern const struct lu_kind lu_kind_px, lu_kind_px_policy, lu_kind_cx,
@@ -184,7 +188,7 @@ struct domain *lu_domain(uint16_t domid);
  * caller sees to it that no two vCPUs are in here.
  */
 bool lu_wait(bool wanted);
-/* How many grants of domain rd has ld mapped?  A look, without locks. */
+/* How many grants of domain rd, or DOMID_INVALID, has ld mapped?  No locks. */
 unsigned int lu_grants_mapped(const struct domain *ld, domid_t rd);
 
 /* pages.c: extent `i` of a MEMORY record with that fixed part; as lu_rec_read(). */
@@ -196,6 +200,7 @@ int lu_read_extent(const struct lu_stream *s, const struct lu_rec *rec,
 int lu_pages_prepare(unsigned int nr_internal);
 void lu_pages_internal(unsigned long mfn, unsigned int count);
 void lu_pages_seal(void);
+int lu_pages_collect(void);
 void lu_pages_done(void);
 /* New Xen, all references taken again: restore's own go. */
 void lu_pages_resume(void);
@@ -242,6 +247,26 @@ void lu_grant_limits(const struct domain *d, uint32_t *frames,
                      uint32_t *maptrack_frames, uint32_t *max_version);
 /* grant.c: is this page of Xen's a frame of d's grant table? */
 bool lu_grant_frame(const struct domain *d, const void *virt);
+/* p2m.c: pages of P2M tables, see there. */
+#ifdef CONFIG_HVM
+void lu_arch_for_each_p2m_page(void (*fn)(struct domain *d,
+                                          unsigned long mfn));
+int lu_p2m_adopt(struct domain *d, unsigned long mfn, unsigned long nr);
+#else
+static inline void lu_arch_for_each_p2m_page(void (*fn)(struct domain *d,
+                                                        unsigned long mfn)) {}
+static inline int lu_p2m_adopt(struct domain *d, unsigned long mfn,
+                               unsigned long nr)
+{
+    return -EOPNOTSUPP;
+}
+#endif
+/* domain.c: the memory map of a domain, in its record. */
+int lu_put_e820(struct lu_stream *s, const struct domain *d, uint32_t nr);
+int lu_take_e820(const struct lu_stream *s, const struct lu_rec *rec,
+                 uint32_t off, struct domain *d, uint32_t nr);
+/* hvm_vcpu.c: wake v if it has a reason; see there. */
+void lu_hvm_resume(struct vcpu *v);
 /* policy.c: the saved policy becomes d's; before its vCPUs exist. */
 int lu_policy_restore(struct domain *d);
 /* pagetables.c: see lu_normalise_domain(). */

@@ -38,10 +38,22 @@ const struct lu_kind *const lu_kinds[] = {
     &lu_kind_caps,
     &lu_kind_policy,
     &lu_kind_pagetables,
+#ifdef CONFIG_HVM
+    &lu_kind_p2m,
+#endif
+    /* Whether RDTSC is emulated, before HVM vCPUs. */
+    &lu_kind_tsc,
     /* The EOI page before any PIRQ; vcpu_info before any port. */
     &lu_kind_pv_domain,
     &lu_kind_pv_vcpu,
     &lu_kind_pv_xsave,
+#ifdef CONFIG_HVM
+    /* Parameters before timers, registers before what overrides them. */
+    &lu_kind_hvm_domain,
+    &lu_kind_cacheattr,
+    &lu_kind_hvm_context,
+    &lu_kind_hvm_vcpu,
+#endif
     &lu_kind_grant,
     /* Ports before FIFO, which switches the domain's ports over. */
     &lu_kind_evtchn,
@@ -50,7 +62,6 @@ const struct lu_kind *const lu_kinds[] = {
     /* Bound to ports. */
     &lu_kind_pirq,
     /* Weights want the domain's vCPUs. */
-    &lu_kind_tsc,
     &lu_kind_sched,
     &lu_kind_affinity,
     /* Timers last: whom they wake must be there. */

@@ -59,6 +59,9 @@ static const struct {
         .cpuid_feat = CPUID_GUEST_NR_FEAT - 1,
         .cpuid_extd = 0x80000000U + CPUID_GUEST_NR_EXTD - 1,
         .pv_features = INIT_PV_MAX_FEATURES,
+#ifdef CONFIG_HVM
+        .hvm_features = INIT_HVM_HAP_MAX_FEATURES,
+#endif
     },
     .entry = {
 #define LU_RECORD(name, min, max) \

@@ -34,9 +34,10 @@
 
 /* ---- Pages that no owner tells of --------------------------------------- */
 
-/* Sorted list of extents to merge into the scan: M2P chunks, the stream. */
+/* Sorted list of extents to merge into the scan: M2P chunks, stream, P2M tables. */
 static struct lu_extent_rec *extra;
-static unsigned int nr_extra, max_extra;
+static unsigned int nr_extra, nr_sealed, max_extra;
+static bool extra_full;
 
 static int cf_check cmp_extent(const void *a, const void *b)
 {
@@ -62,6 +63,32 @@ static void cf_check add_chunk(void *ctx, const struct lu_m2p_chunk_rec *c)
         };
 }
 
+/* Tables were mostly allocated next to each other, in either direction. */
+static void cf_check add_table(struct domain *d, unsigned long mfn)
+{
+    struct lu_extent_rec *last = nr_extra > nr_sealed ? &extra[nr_extra - 1]
+                                                      : NULL;
+
+    if ( last && last->domid == d->domain_id &&
+         (last->mfn == mfn + 1 || last->mfn + last->count == mfn) )
+    {
+        last->mfn = min(last->mfn, (uint64_t)mfn);
+        last->count++;
+    }
+    else if ( nr_extra < max_extra )
+        extra[nr_extra++] = (struct lu_extent_rec){
+            .mfn = mfn, .count = 1,
+            .domid = d->domain_id, .kind = LU_EXT_P2M,
+        };
+    else
+        extra_full = true;
+}
+
+static void cf_check count_table(struct domain *d, unsigned long mfn)
+{
+    max_extra++;
+}
+
 static void cf_check count_chunk(void *ctx, const struct lu_m2p_chunk_rec *c)
 {
     ++*(unsigned int *)ctx;
@@ -76,8 +103,12 @@ int lu_pages_prepare(unsigned int nr_internal)
     unsigned int chunks = 0;
 
     lu_arch_for_each_m2p(count_chunk, &chunks);
-    max_extra = chunks + nr_internal;
-    nr_extra = 0;
+    /* P2Ms may still grow until the freeze. */
+    max_extra = 0;
+    lu_arch_for_each_p2m_page(count_table);
+    max_extra += max_extra / 8 + 64 + chunks + nr_internal;
+    nr_extra = nr_sealed = 0;
+    extra_full = false;
     extra = xmalloc_array(struct lu_extent_rec, max_extra);
 
     return extra ? 0 : -ENOMEM;
@@ -97,6 +128,19 @@ void lu_pages_seal(void)
 {
     lu_arch_for_each_m2p(add_chunk, NULL);
     sort(extra, nr_extra, sizeof(*extra), cmp_extent, swap_extent);
+    nr_sealed = nr_extra;
+}
+
+/* Frozen: adds the tables of P2Ms.  0, or -EAGAIN if they have become too many. */
+int lu_pages_collect(void)
+{
+    lu_arch_for_each_p2m_page(add_table);
+    if ( extra_full )
+        return lu_error(-EAGAIN, NULL, "MEMORY: P2Ms grew meanwhile");
+    if ( nr_extra > nr_sealed )
+        sort(extra, nr_extra, sizeof(*extra), cmp_extent, swap_extent);
+
+    return 0;
 }
 
 void lu_pages_done(void)
@@ -181,6 +225,13 @@ static int classify(const struct page_info *pg, const struct domain **owner)
         return LU_EXT_SHARED;
 
     return pg->count_info & PGC_extra ? LU_EXT_EXTRA : LU_EXT_RAM;
+}
+
+/* A page of Xen's own with a type: p2m_alloc_ptp().  Others may look like it. */
+static bool is_p2m_table(const struct page_info *pg)
+{
+    return !(pg->count_info & (PGC_xen_heap | PGC_count_mask)) &&
+           (pg->u.inuse.type_info & PGT_validated);
 }
 
 /*
@@ -285,8 +336,8 @@ static void scan_range(struct scan *sc, unsigned long s, unsigned long e,
             mfn = end;
             continue;
         }
-        else if ( owner == dom_xen )
-            /* The M2P, which a dry run has no list of: no room either. */
+        else if ( owner == dom_xen || is_p2m_table(pg) )
+            /* M2P and P2Ms, which a dry run has no list of: no room either. */
             taken(sc, mfn, 1);
         mfn++;
     }
@@ -452,6 +503,15 @@ static int cf_check restore_memory(const struct lu_stream *s,
                 rc = assign_extent(&ext, d);
             break;
 
+        case LU_EXT_P2M:
+            d = lu_domain(ext.domid);
+            if ( !d )
+                return lu_error(-ESRCH, NULL,
+                                "MEMORY: extent %u is of d%u, which is not in the stream",
+                                i, ext.domid);
+            rc = lu_p2m_adopt(d, ext.mfn, ext.count);
+            break;
+
         case LU_EXT_M2P:
         case LU_EXT_INTERNAL:
             if ( ext.domid != LU_DOMID_HOST )
@@ -536,8 +596,8 @@ const struct lu_kind lu_kind_memory = {
     .size = sizeof(struct lu_memory_rec),
     .array = { LU_ARRAY(lu_memory_rec, nr_ram, struct lu_range_rec),
                LU_ARRAY(lu_memory_rec, nr_extents, struct lu_extent_rec) },
-    .version = 2,
-    .min_version = 2,
+    .version = 3,
+    .min_version = 3,
     .pass = LU_PASS_OWN,
     .save = save_memory,
     .restore = restore_memory,

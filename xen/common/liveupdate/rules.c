@@ -49,7 +49,8 @@ static void __init check_numbers(const struct owner *o)
         if ( !k->type || k->per_domain == host || k->number == LU_EACH ||
              (k->number == LU_MAYBE && !lu_kind_seen[i]) )
             continue;
-        if ( k->number == LU_ONE_IF_PV && !o->pv )
+        if ( (k->number == LU_ONE_IF_PV && !o->pv) ||
+             (k->number == LU_ONE_IF_HVM && o->pv) )
             want = 0;
         if ( lu_kind_seen[i] == want )
             continue;

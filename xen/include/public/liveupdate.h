@@ -114,7 +114,7 @@ struct lu_note_rec {
     char     extraversion[32];  /* NUL terminated */
     char     scheduler[16];     /* without sched=; NUL terminated */
     uint32_t schedulers;        /* the build has: bit n is XEN_SCHEDULER_* n */
-    uint32_t nr_features;       /* words of pv_features in use */
+    uint32_t nr_features;       /* words of the two arrays in use */
     uint64_t max_pdx;           /* entries the frame table can have */
     uint64_t xcr0;              /* state components the build knows */
     uint32_t cpuid_basic;       /* last leaf of a CPU policy; */
@@ -122,6 +122,7 @@ struct lu_note_rec {
     uint32_t cpuid_extd;        /* ... leaf from 0x80000000 on */
     uint32_t reserved;
     uint32_t pv_features[LU_NOTE_MAX_FEATURES];
+    uint32_t hvm_features[LU_NOTE_MAX_FEATURES];
     /* struct lu_note_entry_rec[nr_entries], then uint64_t LU_NOTE_TAIL */
 };
 
@@ -170,6 +171,7 @@ struct lu_range_rec {
 #define LU_EXT_M2P      4       /* chunk of the machine to phys table */
 #define LU_EXT_INTERNAL 5       /* stream and MFN array: free after restore */
 #define LU_EXT_GIVEN    6       /* given up by `domid`, kept while it is mapped */
+#define LU_EXT_P2M      7       /* table of `domid`'s P2M; Xen's own page */
 
 struct lu_extent_rec {
     uint64_t mfn;
@@ -831,6 +833,117 @@ struct lu_pv_xsave_rec {
 
 #define LU_XSAVE_F_USED   (1U << 0)
 #define LU_XSAVE_F_HEADER (1U << 1)
+
+/* ---- HVM and PVH domains -------------------------------------------------- */
+
+/*
+ * P2M: the physical to machine table of an HVM domain with hardware assisted
+ * paging.  The tables stay where they are, in extents of kind P2M; what they map
+ * is found in them.
+ */
+#define LU_REC_P2M (LU_REC_BASE | 0x170)
+
+struct lu_p2m_rec {
+    struct lu_id_rec id;
+    uint32_t format;            /* LU_P2M_* */
+    uint32_t pool_pages;        /* paging pool, pages in tables included */
+    uint64_t root_mfn;
+    uint64_t nr_tables;         /* pages, the root included */
+    uint64_t max_gfn;           /* highest gfn that was ever mapped */
+};
+
+#define LU_P2M_NPT 1U           /* x86 page tables, type in bits 52 to 58 */
+#define LU_P2M_EPT 2U
+
+/*
+ * HVM_DOMAIN: followed by nr_params uint64_t (HVM_PARAM_* by index), then nr_e820
+ * lu_e820_rec.
+ */
+#define LU_REC_HVM_DOMAIN (LU_REC_BASE | 0x171)
+
+struct lu_hvm_domain_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_HVMD_F_* */
+    uint32_t x87_fip_width;     /* bytes: 8, 4, or 0 for either */
+    uint32_t physaddr_bitsize;  /* highest address for new pages; 0: any */
+    uint32_t pci_cf8;           /* the domain's view of port 0xcf8 */
+    uint64_t sync_tsc;          /* host's TSC that vCPUs to come go by */
+    int64_t  time_offset;       /* guest time is Xen's time plus this, signed, ns */
+    uint64_t last_time;         /* guest time that was told last, ns */
+    uint64_t ioreq_gfn_base;    /* HVM_PARAM_IOREQ_SERVER_PFN */
+    uint64_t ioreq_gfn_mask;    /* bit n: that gfn plus n is free */
+    uint64_t ioreq_legacy_mask; /* bit n: the gfn of HVM_PARAM n is free */
+    uint64_t apic_access_mfn;   /* VMX's APIC access page; LU_NO_MFN: none */
+    uint32_t nr_params;
+    uint32_t nr_e820;
+};
+
+#define LU_HVMD_F_SHINFO32    (1U << 0) /* shared_info has the 32-bit layout */
+#define LU_HVMD_F_S3          (1U << 1) /* suspended to RAM */
+#define LU_HVMD_F_LDR_VCPU_ID (1U << 2) /* x2APIC LDRs follow vCPU IDs */
+#define LU_HVMD_F_UC          (1U << 3) /* a vCPU runs with caches off */
+
+/*
+ * HVM_CONTEXT: followed by `size` bytes: the entries of Xen's HVM save format
+ * (public/hvm/save.h), without header and end.  A vCPU that is down and was
+ * initialised has its CPU entry, too.
+ */
+#define LU_REC_HVM_CONTEXT (LU_REC_BASE | 0x172)
+
+struct lu_hvm_context_rec {
+    struct lu_id_rec id;
+    uint32_t size;
+    uint32_t reserved;
+};
+
+/* HVM_VCPU: what HVM_CONTEXT does not tell of the vCPU id.instance. */
+#define LU_REC_HVM_VCPU (LU_REC_BASE | 0x173)
+
+struct lu_hvm_vcpu_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_HVMV_F_* */
+    uint32_t controller_pause_count;
+    uint64_t vcpu_info_mfn;     /* LU_NO_MFN: not registered */
+    uint32_t vcpu_info_offset;
+    uint32_t interrupt_shadow;  /* as in VMX's guest interruptibility state */
+    uint64_t tsc_offset;        /* guest's TSC less the (scaled) host's */
+    int64_t  time_offset;       /* added to the domain's guest time; signed, ns */
+    uint64_t guest_time;        /* stopped at, in mode 0 of timers; 0: not */
+    uint64_t inject_cr2;        /* XEN_DMOP_inject_event; if inject_vector */
+    int32_t  inject_error_code;
+    int16_t  inject_vector;     /* is not -1 */
+    uint8_t  inject_type;
+    uint8_t  inject_len;
+    uint8_t  upcall_vector;     /* HVMOP_set_evtchn_upcall_vector */
+    uint8_t  cache_mode;        /* 0: normal, 2: caches off */
+    uint8_t  async_mask;        /* bit 1 NMI, bit 2 #MC: being handled */
+    uint8_t  reserved;
+    struct lu_async_rec async[2];       /* NMI, #MC */
+    uint64_t mcg_status;
+    struct lu_mce_bank_rec mce_bank[2];
+};
+
+#define LU_HVMV_F_INITIALISED    (1U << 0)
+#define LU_HVMV_F_DOWN           (1U << 1)
+#define LU_HVMV_F_BLOCKED        (1U << 2)      /* halted */
+#define LU_HVMV_F_SHUTDOWN       (1U << 3)      /* paused by its shutdown */
+#define LU_HVMV_F_DEFER_SHUTDOWN (1U << 4)
+
+/* CACHEATTR: of an HVM domain; followed by nr lu_pinned_rec. */
+#define LU_REC_CACHEATTR (LU_REC_BASE | 0x174)
+
+struct lu_pinned_rec {          /* XEN_DOMCTL_pin_mem_cacheattr */
+    uint64_t first_gfn;
+    uint64_t last_gfn;
+    uint32_t type;              /* XEN_DOMCTL_MEM_CACHEATTR_* */
+    uint32_t reserved;
+};
+
+struct lu_cacheattr_rec {
+    struct lu_id_rec id;
+    uint32_t nr;
+    uint32_t reserved;
+};
 
 /*
  * POLICY: CPUID and MSRs as the domain sees them.  Followed by nr_leaves

@@ -24,11 +24,16 @@
 #include <xen/rangeset.h>
 #include <xen/sched.h>
 #include <xen/vm_event.h>
+#include <xen/xmalloc.h>
 
 #include <asm/dom0_build.h>
+#include <asm/e820.h>
 #include <asm/liveupdate.h>
 #include <asm/paging.h>
+#include <asm/psr.h>
 #include <asm/shared.h>
+#include <asm/vpmu.h>
+#include <asm/xstate.h>
 
 #include "../../../common/liveupdate/internal.h"
 
@@ -61,11 +66,6 @@ static unsigned long foreign_shared_page(const struct domain *cd)
     return mfn;
 }
 
-static int cf_check check_domain(const struct domain *d)
-{
-    const unsigned long shared = foreign_shared_page(d);
-    int first = 0;
-
 #define BLOCK(cond, rc, ...)                            \
     do {                                                \
         if ( cond )                                     \
@@ -76,14 +76,102 @@ static int cf_check check_domain(const struct domain *d)
         }                                               \
     } while ( 0 )
 
-    BLOCK(is_hvm_domain(d), -EOPNOTSUPP, "domain-kind: HVM or PVH");
+static bool uses_psr(const struct domain *d)
+{
+    unsigned int i;
+
+    if ( d->arch.psr_rmid )
+        return true;
+    if ( d->arch.psr_cos_ids )
+        for ( i = 0; i < nr_sockets; i++ )
+            if ( d->arch.psr_cos_ids[i] )
+                return true;
+
+    return false;
+}
+
+static bool uses_vm_event(const struct domain *d)
+{
+    if ( vm_event_check_ring(d->vm_event_monitor) )
+        return true;
+#ifdef CONFIG_MEM_PAGING
+    if ( vm_event_check_ring(d->vm_event_paging) )
+        return true;
+#endif
+#ifdef CONFIG_MEM_SHARING
+    if ( vm_event_check_ring(d->vm_event_share) )
+        return true;
+#endif
+
+    return false;
+}
+
+static int check_vcpu(const struct vcpu *v, bool stopped)
+{
+    const struct domain *d = v->domain;
+    int first = 0;
+
+    BLOCK(v->arch.vpmu.xenpmu_data ||
+          vpmu_is_set(&v->arch.vpmu, VPMU_CONTEXT_ALLOCATED), -EOPNOTSUPP,
+          "vpmu: v%d uses performance counters", v->vcpu_id);
+    BLOCK(v->arch.vm_event, -EOPNOTSUPP, "vm-event: v%d is monitored",
+          v->vcpu_id);
+    BLOCK(v->arch.gdbsx_vcpu_event, -EBUSY,
+          "gdbsx: v%d has an event for its debugger", v->vcpu_id);
+    BLOCK(v->pause_flags & (VPF_mem_paging | VPF_mem_access | VPF_mem_sharing),
+          -EOPNOTSUPP, "vm-event: v%d waits for a memory event", v->vcpu_id);
+    BLOCK((v->pause_flags & VPF_in_reset) && v->is_initialised, -EAGAIN,
+          "reset: v%d is being reset", v->vcpu_id);
+    BLOCK(stopped && is_pv_domain(d) && v->is_initialised &&
+          pagetable_is_null(v->arch.guest_table), -EAGAIN,
+          "reset: v%d has no page table", v->vcpu_id);
+    BLOCK(stopped && v->mc_state.flags, -EAGAIN,
+          "multicall: v%d is in the middle of one", v->vcpu_id);
+    BLOCK(v->arch.msrs->xss.raw, -EOPNOTSUPP, "xss: v%d uses IA32_XSS",
+          v->vcpu_id);
+
+    return first;
+}
+
+static int check_running_state(const struct domain *d)
+{
+    const bool stopped = atomic_read(&d->pause_count);
+    const struct vcpu *v;
+    int first = 0;
+
+    /* One that dies is a blocker anyway, half taken apart. */
+    if ( d->is_dying )
+        return 0;
+
+    BLOCK(uses_psr(d), -EOPNOTSUPP,
+          "psr: cache or memory bandwidth allocation or monitoring");
+    BLOCK(uses_vm_event(d), -EOPNOTSUPP, "vm-event: a ring for its events");
+    BLOCK(xstate_ctxt_size(xfeature_mask) > LU_XSAVE_MAX, -EOPNOTSUPP,
+          "xsave: %u bytes of extended state",
+          xstate_ctxt_size(xfeature_mask));
+
+    for_each_vcpu ( d, v )
+    {
+        int rc = check_vcpu(v, stopped);
+
+        first = first ?: rc;
+    }
+
+    return first;
+}
+
+static int cf_check check_domain(const struct domain *d)
+{
+    const unsigned long shared = foreign_shared_page(d);
+    int first = 0, rc;
+
     BLOCK(is_pv_32bit_domain(d), -EOPNOTSUPP, "pv32: a 32-bit PV domain");
     BLOCK(d->target, -EOPNOTSUPP, "stubdom: privilege over d%d",
           d->target->domain_id);
     BLOCK(d->debugger_attached, -EBUSY, "debugger: an attached debugger");
     BLOCK(d->xenoprof, -EOPNOTSUPP, "xenoprof: profiling");
     BLOCK(d->vmtrace_size, -EOPNOTSUPP, "vmtrace: trace buffers");
-    BLOCK(paging_mode_enabled(d), -EOPNOTSUPP,
+    BLOCK(is_pv_domain(d) && paging_mode_enabled(d), -EOPNOTSUPP,
           "paging: shadow or log-dirty mode");
     BLOCK(d->vnuma, -EOPNOTSUPP, "vnuma: virtual NUMA");
     BLOCK(shared, -EOPNOTSUPP,
@@ -94,7 +182,9 @@ static int cf_check check_domain(const struct domain *d)
 #endif
 #undef BLOCK
 
-    return first;
+    rc = check_running_state(d);
+
+    return first ?: rc;
 }
 
 /* ---- DOMAIN ---------------------------------------------------------------- */
@@ -286,6 +376,59 @@ void lu_clear_shared_info(void *page)
 {
     if ( !lu_booting )
         clear_page(page);
+}
+
+/* ---- Memory map: part of PV_DOMAIN and HVM_DOMAIN ---------------------------- */
+
+/* Puts the first nr entries of XENMEM_set_memory_map; e820_lock held, or IRQs off. */
+int lu_put_e820(struct lu_stream *s, const struct domain *d, uint32_t nr)
+{
+    unsigned int i;
+    int rc = 0;
+
+    for ( i = 0; !rc && i < nr; i++ )
+    {
+        const struct lu_e820_rec e = {
+            .addr = d->arch.e820[i].addr,
+            .size = d->arch.e820[i].size,
+            .type = d->arch.e820[i].type,
+        };
+
+        rc = lu_rec_put(s, &e, sizeof(e));
+    }
+
+    return rc;
+}
+
+/* Gives d the nr entries at `off` of the record, which it has.  0 or -errno. */
+int lu_take_e820(const struct lu_stream *s, const struct lu_rec *rec,
+                 uint32_t off, struct domain *d, uint32_t nr)
+{
+    unsigned int i;
+    int rc = 0;
+
+    if ( !nr )
+        return 0;
+
+    d->arch.e820 = xzalloc_array(struct e820entry, nr);
+    if ( !d->arch.e820 )
+        return -ENOMEM;
+
+    for ( i = 0; !rc && i < nr; i++ )
+    {
+        struct lu_e820_rec e;
+
+        rc = lu_rec_read(s, rec, off + i * sizeof(e), &e, sizeof(e));
+        if ( !rc && e.reserved )
+            rc = -EBADMSG;
+        if ( !rc )
+            d->arch.e820[i] = (struct e820entry){
+                .addr = e.addr, .size = e.size, .type = e.type,
+            };
+    }
+    d->arch.nr_e820 = nr;
+
+    return rc;
 }
 
 /* ---- CAPS ------------------------------------------------------------------ */

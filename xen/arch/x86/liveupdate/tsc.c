@@ -53,6 +53,8 @@ static int cf_check restore_tsc(const struct lu_stream *s,
         set_time_scale(&d->arch.vtsc_to_ns, r.khz * 1000UL);
     if ( r.emulated )
         d->arch.ns_to_vtsc = scale_reciprocal(d->arch.vtsc_to_ns);
+    else if ( is_hvm_domain(d) && hvm_tsc_scaling_supported )
+        d->arch.hvm.tsc_scaling_ratio = hvm_get_tsc_scaling_ratio(r.khz);
 
     return 0;
 }

@@ -18,6 +18,7 @@
  * is nothing to them without CONFIG_LIVE_UPDATE.
  */
 struct vcpu_time_info;
+struct p2m_domain;
 
 /* In place of early_time_init() and verify_tsc_reliability(). */
 void lu_early_time_init(void);
@@ -71,6 +72,8 @@ struct domain *lu_restore_domains(void);
 void lu_resume(void);
 bool lu_keeps_init(void);
 void *lu_adopt_shared_info(const struct domain *d);
+/* In place of p2m_alloc_ptp() for a root; p2m.c. */
+mfn_t lu_p2m_root(struct p2m_domain *p2m, unsigned int level);
 void lu_clear_shared_info(void *page);
 /* *info is going to replace the guest's *old: tell it that it was stopped. */
 void lu_mark_stopped(const struct vcpu_time_info *old,
@@ -104,6 +107,7 @@ static inline void *lu_adopt_shared_info(const struct domain *d)
     return NULL;
 }
 #define lu_clear_shared_info clear_page
+#define lu_p2m_root p2m_alloc_ptp
 static inline void lu_mark_stopped(const struct vcpu_time_info *old,
                                    struct vcpu_time_info *info) {}
 
