@@ -121,23 +121,22 @@ STATES = [
     Case("vnuma", "d=$(xenstate build) && xenstate vnuma $d && echo $d",
          "xenstate end {n}",
          ("d{n}", "vnuma: virtual NUMA", EOPNOTSUPP)),
-    Case("pvh",
-         PVH + "xl domid pvh",
+    Case("device model",
+         PVH + "xenstate ioreq $(xl domid pvh) && xl domid pvh",
          "xl destroy pvh",
-         ("d{n}", "domain-kind: HVM or PVH", EOPNOTSUPP), may=(r"paging: ",)),
+         ("d{n}", "device-model: an emulator serves it", EOPNOTSUPP)),
     Case("stubdom",
          PVH + "d=$(xenstate build) && xenstate target $d $(xl domid pvh) && "
          "echo $d",
          "xenstate end {n}; xl destroy pvh",
-         ("d{n}", r"stubdom: privilege over d\d+", EOPNOTSUPP),
-         may=(r"domain-kind: ", r"paging: ")),
+         ("d{n}", r"stubdom: privilege over d\d+", EOPNOTSUPP)),
     Case("referred zombie",
          PVH + "d=$(xenstate build) && p=$(xl domid pvh) && "
          "xenstate target $d $p && xl destroy pvh && "
          "echo $d >/run/lab/target && echo $p",
          "xenstate end $(cat /run/lab/target); " + GONE.replace("{v}", "{n}"),
          ("d{n}", "destruction: somebody still refers to it", EBUSY),
-         may=(r"domain-kind: ", r"paging: ", r"stubdom: ")),
+         may=(r"stubdom: ",)),
     Case("trace",
          "xentrace -D -e 0x1f000 -S 16 /run/lab/trace >/dev/null 2>&1 3>&- "
          "</dev/null & echo $! >/run/lab/tracer; "

@@ -17,10 +17,12 @@ from lablib.update import Updates, install, next_xens
 from lablib.witness import Together
 
 
-def run(lab, suites=("",), vcpus="1,4", count=5, dom0=None, light=False):
+def run(lab, suites=("",), vcpus="1,4", count=5, dom0=None, light=False,
+        kinds=("pv",)):
     """`suites` are the Debian releases whose kernels the guests take in turn, "" for
     dom0's own; `dom0(served, disk)` returns more witnesses for dom0, which has a disk
-    of its own for them; `light`: guests do little besides disk and network.
+    of its own for them; `light`: guests do little besides disk and network; `kinds`:
+    what the guests are, in turn.
     """
     count = lab.param("UPDATES", count)
     vcpus = [int(n) for n in lab.param("VCPUS", vcpus).split(",")]
@@ -37,7 +39,8 @@ def run(lab, suites=("",), vcpus="1,4", count=5, dom0=None, light=False):
         seen = {}
         for n, nr in enumerate(vcpus):
             kernel = other.get(suites[n % len(suites)])
-            g = served.create(n, vcpus=nr, kernel=kernel,
+            g = served.create(n, kind=kinds[n % len(kinds)], vcpus=nr,
+                              kernel=kernel,
                               memory=256 if kernel else 160)
             if kernel:
                 runs = g.must("uname -r").strip()
