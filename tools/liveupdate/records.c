@@ -92,6 +92,8 @@ const struct lu_desc lu_descs[] = {
       LU_SCOPE_DOMAIN, LU_ONE_IF_HVM, { { "size", "entry", &u8 } } },
     { LU_REC_HVM_VCPU, "HVM_VCPU", STRUCT(lu_hvm_vcpu_rec), 1, 1,
       LU_SCOPE_VCPU, LU_ONE_IF_HVM, {} },
+    { LU_REC_LAPIC_TIMER, "LAPIC_TIMER", STRUCT(lu_lapic_timer_rec), 1, 1,
+      LU_SCOPE_VCPU, LU_ONE_IF_HVM, {} },
     { LU_REC_CACHEATTR, "CACHEATTR", STRUCT(lu_cacheattr_rec), 1, 1,
       LU_SCOPE_DOMAIN, LU_ONE_IF_HVM,
       { { "nr", "range", STRUCT(lu_pinned_rec) } } },

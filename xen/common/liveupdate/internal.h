@@ -107,7 +107,7 @@ extern const struct lu_kind lu_kind_policy, lu_kind_pagetables,
                             lu_kind_pv_xsave;
 extern const struct lu_kind lu_kind_p2m, lu_kind_hvm_domain,
                             lu_kind_hvm_context, lu_kind_hvm_vcpu,
-                            lu_kind_cacheattr;
+                            lu_kind_cacheattr, lu_kind_lapic_timer;
 extern const struct lu_kind lu_kind_mmcfg, lu_kind_gsi, lu_kind_pci,
                             lu_kind_pirq;
 extern const struct lu_kind lu_kind_px, lu_kind_px_policy, lu_kind_cx,
@@ -265,6 +265,8 @@ static inline int lu_p2m_adopt(struct domain *d, unsigned long mfn,
 int lu_put_e820(struct lu_stream *s, const struct domain *d, uint32_t nr);
 int lu_take_e820(const struct lu_stream *s, const struct lu_rec *rec,
                  uint32_t off, struct domain *d, uint32_t nr);
+/* lapic_timer.c: see there. */
+void lu_lapic_timers_stop(struct domain *d);
 /* hvm_vcpu.c: wake v if it has a reason; see there. */
 void lu_hvm_resume(struct vcpu *v);
 /* policy.c: the saved policy becomes d's; before its vCPUs exist. */

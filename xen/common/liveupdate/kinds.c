@@ -66,6 +66,9 @@ const struct lu_kind *const lu_kinds[] = {
     &lu_kind_affinity,
     /* Timers last: whom they wake must be there. */
     &lu_kind_vcpu_timer,
+#ifdef CONFIG_HVM
+    &lu_kind_lapic_timer,
+#endif
     &lu_kind_watchdog,
 };
 

@@ -929,6 +929,35 @@ struct lu_hvm_vcpu_rec {
 #define LU_HVMV_F_SHUTDOWN       (1U << 3)      /* paused by its shutdown */
 #define LU_HVMV_F_DEFER_SHUTDOWN (1U << 4)
 
+/*
+ * LAPIC_TIMER: the emulated APIC timer of the vCPU id.instance, beyond the registers
+ * in HVM_CONTEXT.  Times in system time, which goes on.
+ */
+#define LU_REC_LAPIC_TIMER (LU_REC_BASE | 0x175)
+
+struct lu_lapic_timer_rec {
+    struct lu_id_rec id;
+    uint32_t mode;              /* LU_LAPIC_TIMER_* */
+    uint32_t flags;             /* LU_LAPIC_TIMER_F_* */
+    uint32_t vector;            /* that it raises */
+    uint32_t pending;           /* expiries that were not delivered yet */
+    uint64_t period_ns;         /* 0 unless periodic */
+    int64_t  due_ns;            /* next expiry; signed */
+    uint64_t last_time;         /* guest time of the last delivery, ns */
+    uint64_t tdt_msr;           /* IA32_TSC_DEADLINE */
+    uint64_t last_update;       /* guest time that the count runs from; 0: none */
+    uint64_t reserved;
+};
+
+#define LU_LAPIC_TIMER_OFF      0U      /* fields but the last ones are 0 */
+#define LU_LAPIC_TIMER_ONE_SHOT 1U
+#define LU_LAPIC_TIMER_PERIODIC 2U
+#define LU_LAPIC_TIMER_DEADLINE 3U
+
+#define LU_LAPIC_TIMER_F_LISTED (1U << 0)       /* not masked, if pending */
+#define LU_LAPIC_TIMER_F_ISSUED (1U << 1)       /* its vector is in the IRR */
+#define LU_LAPIC_TIMER_F_RUNS   (1U << 2)       /* also while descheduled */
+
 /* CACHEATTR: of an HVM domain; followed by nr lu_pinned_rec. */
 #define LU_REC_CACHEATTR (LU_REC_BASE | 0x174)
 

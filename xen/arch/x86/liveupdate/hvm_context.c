@@ -7,7 +7,7 @@
  * extended state: the format is the ABI of migration, so its entries cross as they
  * are, one after the other in one record.  hvm_save() and hvm_load() themselves are
  * not called: they print, and want softirqs, for each entry.  What a migration loses
- * or approximates is put right afterwards by HVM_VCPU, HVM_TIMERS and HVM_DOMAIN.
+ * or approximates is put right by HVM_DOMAIN, HVM_VCPU and LAPIC_TIMER.
  *
  * While everything runs only the size is taken, as the handlers want vCPUs that
  * do not run.
@@ -174,6 +174,7 @@ static int cf_check restore_hvm_context(const struct lu_stream *s,
      */
     hvm_set_callback_via(d, d->arch.hvm.params[HVM_PARAM_CALLBACK_IRQ]);
     hvm_set_rdtsc_exiting(d, d->arch.vtsc);
+    lu_lapic_timers_stop(d);
 
     return 0;
 }
