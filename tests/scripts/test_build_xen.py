@@ -28,8 +28,8 @@ class Tables(unittest.TestCase):
         table = build_xen.read_flavours(self.write(
             "flavours", "# comment\n4.17 4.17 - base\n"
             "4.17-x 4.17 shifted base debug # why\n"))
-        self.assertEqual(table["4.17"].variant, None)
-        self.assertEqual(table["4.17-x"].variant, "shifted")
+        self.assertEqual(table["4.17"].variants, [])
+        self.assertEqual(table["4.17-x"].variants, ["shifted"])
         self.assertEqual(table["4.17-x"].fragments, ["base", "debug"])
 
     def test_flavours_of_the_repository(self):

@@ -51,11 +51,11 @@ class Qemu:
 
     def cpu(self):
         # +svm,+npt: PVH guests.  -monitor: Xen's MWAIT idle gets a #GP.
-        flags = "EPYC,+svm,+npt,-monitor"
+        # -rdtscp: that of an SVM guest is reported as RDTSC.
+        flags = "EPYC,+svm,+npt,-monitor,-rdtscp"
         if self.major < 10:
-            # 7.2: with SMAP dom0 dies entering its first exception, and an SVM
-            # guest's RDTSCP is reported as RDTSC.
-            flags += ",-smap,-smep,-rdtscp"
+            # 7.2: with SMAP dom0 dies entering its first exception.
+            flags += ",-smap,-smep"
         return flags
 
     def argv(self):
