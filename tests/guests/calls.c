@@ -16,7 +16,6 @@
  */
 #include "micro.h"
 
-#define USER 0x400000UL
 #define USER_STACK (USER + 2 * PAGE)
 
 extern char cb_event[], cb_failsafe[], cb_syscall[], cb_syscall32[];
@@ -134,34 +133,9 @@ static void register_one(unsigned int type, const char *entry, bool mask)
     want(hc_callback(CALLBACKOP_register, &op), "callback");
 }
 
-/* An address space with one page of code and one of stack. */
-static void user_space(void)
-{
-    mmuext_op_t op = { .cmd = MMUEXT_PIN_L4_TABLE };
-    void *code = page_alloc(), *stack = page_alloc();
-    uint64_t *t[4];
-    unsigned int i;
-
-    memcpy(code, user_code, user_code_end - user_code);
-    for ( i = 0; i < 4; i++ )
-        t[i] = page_alloc();
-    t[0][USER / PAGE & 511] = pte_of(code, PTE_P | PTE_A | PTE_US);
-    t[0][(USER / PAGE & 511) + 1] = pte_of(stack, PTE_RAM | PTE_US);
-    t[1][USER >> 21 & 511] = pte_of(t[0], PTE_RAM | PTE_US);
-    t[2][0] = pte_of(t[1], PTE_RAM | PTE_US);
-    t[3][0] = pte_of(t[2], PTE_RAM | PTE_US);
-    for ( i = 0; i < 4; i++ )
-        want(page_protect(t[i], false), "protecting a user's table");
-
-    root = t[3];
-    op.arg1.mfn = mfn_of(root);
-    want(hc_mmuext(&op, 1), "pinning the user's tables");
-    op.cmd = MMUEXT_NEW_USER_BASEPTR;
-    want(hc_mmuext(&op, 1), "loading the user's tables");
-}
-
 static void set(void)
 {
+    mmuext_op_t load = { .cmd = MMUEXT_NEW_USER_BASEPTR };
     struct physdev_set_iopl iopl;
     trap_info_t traps[2] = {};
 
@@ -171,7 +145,9 @@ static void set(void)
     {
         hypercall(__HYPERVISOR_vm_assist, VMASST_CMD_enable,
                   VMASST_TYPE_m2p_strict, 0, 0);
-        user_space();
+        root = user_space(user_code, user_code_end - user_code);
+        load.arg1.mfn = mfn_of(root);
+        want(hc_mmuext(&load, 1), "loading the user's tables");
         want(hypercall(__HYPERVISOR_stack_switch, FLAT_KERNEL_SS, kernel_sp(),
                        0, 0), "stack_switch");
     }

@@ -98,6 +98,9 @@ uint64_t *table_at(unsigned long va, unsigned int level);
 unsigned long root_mfn(void);
 void map_scratch(unsigned long va);
 
+#define USER 0x400000UL         /* the code of a user space; its stack follows */
+void *user_space(const void *code, size_t size);
+
 /* ---- clock.c ---- */
 
 #define MS 1000000UL

@@ -140,6 +140,31 @@ void map_scratch(unsigned long va)
         }
 }
 
+/* The pinned root of an address space with one page of code and one of stack. */
+void *user_space(const void *code, size_t size)
+{
+    mmuext_op_t pin = { .cmd = MMUEXT_PIN_L4_TABLE };
+    void *page = page_alloc(), *stack = page_alloc();
+    uint64_t *t[4];
+    unsigned int i;
+
+    memcpy(page, code, size);
+    for ( i = 0; i < 4; i++ )
+        t[i] = page_alloc();
+    t[0][USER / PAGE & 511] = pte_of(page, PTE_P | PTE_A | PTE_US);
+    t[0][(USER / PAGE & 511) + 1] = pte_of(stack, PTE_RAM | PTE_US);
+    t[1][USER >> 21 & 511] = pte_of(t[0], PTE_RAM | PTE_US);
+    t[2][0] = pte_of(t[1], PTE_RAM | PTE_US);
+    t[3][0] = pte_of(t[2], PTE_RAM | PTE_US);
+    for ( i = 0; i < 4; i++ )
+        want(page_protect(t[i], false), "protecting a user's table");
+
+    pin.arg1.mfn = mfn_of(t[3]);
+    want(hc_mmuext(&pin, 1), "pinning the user's tables");
+
+    return t[3];
+}
+
 /* A page that is not mapped yet, for a moment. */
 static uint64_t *peep(unsigned long pfn)
 {
