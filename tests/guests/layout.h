@@ -10,7 +10,7 @@
 #define DIRECT_BASE     0xffff880000000000      /* all memory, L4 slot 272 */
 #define SCRATCH_BASE    0xffff900000000000      /* tests', L4 slot 288 */
 
-#define MAX_VCPUS       16
+#define MAX_VCPUS       20
 #define STACK_SIZE      32768
 
 #define VECTOR_EVENT     256

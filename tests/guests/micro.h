@@ -178,7 +178,8 @@ void poll(uint32_t port, uint64_t until);
 /* Who needs which vCPU for itself, across an update. */
 enum {
     CPU_POLL = 1, CPU_POLL_TIME, CPU_REGS, CPU_SEGS, CPU_DOWN, CPU_STORM,
-    CPU_TIMER, CPU_NMI, CPU_IO, CPU_PREPARED, CPU_UNTOUCHED, NR_CPUS
+    CPU_TIMER, CPU_NMI, CPU_IO, CPU_QUEUED, CPU_QUEUED_LAST = CPU_QUEUED + 5,
+    CPU_PREPARED, CPU_UNTOUCHED, NR_CPUS
 };
 
 /* ---- vcpus.c ---- */

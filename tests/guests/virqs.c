@@ -14,9 +14,9 @@
  */
 #include "micro.h"
 
-/* The first vCPUs' queues are those of other tests, the last one has none. */
-#define FIRST 3
-#define LAST (NR_CPUS - 2)
+/* The first vCPUs' queues are those of other tests, and enough of them is enough. */
+#define FIRST CPU_REGS
+#define LAST CPU_QUEUED
 /* The highest one is for timers. */
 #define PRIO(vcpu) (1 + (vcpu) % (EVTCHN_FIFO_MAX_QUEUES - 1))
 

@@ -43,7 +43,7 @@ class MicroGuest:
     """One of them by its name; options are its command line, config more lines of its
     xl.cfg."""
 
-    def __init__(self, host, name, vcpus=12, memory=64, options="", config=""):
+    def __init__(self, host, name, vcpus=18, memory=64, options="", config=""):
         self.host, self.name, self.vcpus = host, name, vcpus
         self.memory, self.options, self.config = memory, options, config
         self.number = 0
