@@ -177,6 +177,8 @@ static int save_all(struct lu_stream *s)
 
 /* ---- Freeze ---------------------------------------------------------------- */
 
+bool __read_mostly lu_frozen;
+
 static void freeze_domains(void)
 {
     struct domain *d;
@@ -187,12 +189,14 @@ static void freeze_domains(void)
     rcu_read_unlock(&domlist_read_lock);
 
     scheduler_disable();
+    lu_frozen = true;
 }
 
 static void thaw_domains(void)
 {
     struct domain *d;
 
+    lu_frozen = false;
     scheduler_enable();
 
     rcu_read_lock(&domlist_read_lock);

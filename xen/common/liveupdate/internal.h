@@ -142,6 +142,9 @@ int lu_blocker(int rc, const struct domain *d, const char *fmt, ...)
 int lu_error(int rc, const struct domain *d, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* exec.c: all domains are frozen, the blockers are being looked for again. */
+extern bool lu_frozen;
+
 /* The vCPU a record names, or NULL (out of range, not created). */
 struct vcpu *lu_vcpu(const struct domain *d, uint32_t instance);
 

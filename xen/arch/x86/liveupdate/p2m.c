@@ -240,8 +240,8 @@ static int cf_check check_p2m(const struct domain *cd)
     BLOCK(nestedhvm_enabled(d), -EOPNOTSUPP, "nested: nested virtualisation");
     BLOCK(altp2m_active(d), -EOPNOTSUPP, "altp2m: alternate P2Ms");
 
-    /* Frozen, it has no entries of another kind than before. */
-    if ( !first && !atomic_read(&d->pause_count) )
+    /* Once is enough: nothing makes entries of another kind later. */
+    if ( !first && !lu_frozen )
     {
         p2m_read_lock(p2m);
         first = walk_table(&w, pagetable_get_pfn(p2m_get_pagetable(p2m)), 4, 0);
