@@ -129,6 +129,7 @@ static int check_all(void)
 
         if ( !k->check )
             continue;
+        lu_report_feature(k->name);
         if ( !k->per_domain )
         {
             rc = k->check(NULL);
@@ -150,7 +151,10 @@ static int check_all(void)
 static int save_one(struct lu_stream *s, const struct lu_kind *k,
                     struct domain *d)
 {
-    int rc = k->save ? k->save(s, d) : 0;
+    int rc;
+
+    lu_report_feature(k->name);
+    rc = k->save ? k->save(s, d) : 0;
 
     return rc ? lu_error(rc, d, "%s: cannot be saved", k->name) : 0;
 }
@@ -285,6 +289,48 @@ static uint64_t with_slack(uint64_t bytes)
 }
 
 /*
+ * All that can be found while everything runs, and the stream's memory.  Without an
+ * image what depends on one is left out.  The caller frees `mem` in any case.
+ */
+static int prepare(const struct kexec_image *image, struct stream_mem *mem)
+{
+    struct lu_stream s;
+    int rc, err;
+
+    lu_heap_finish();
+
+    lu_report_feature(NULL);
+    rc = image ? lu_image_verify(image) : 0;
+    err = check_all();
+    rc = rc ?: err;
+    if ( rc )
+        return rc;
+
+    lu_write_init(&s, NULL, NULL, ~0UL >> 1);
+    rc = save_all(&s);
+    lu_report_feature("room");
+    if ( !rc && image )
+        rc = lu_room_check(&lu_room, lu_image_page_info_size());
+
+    return rc ?: alloc_stream(mem, with_slack(s.pos));
+}
+
+/*
+ * Idle vCPU of CPU0: would lu_exec() of this image, NULL for none, get as far as
+ * the freeze?  0 or -errno, each reason reported.
+ */
+long lu_check(const struct kexec_image *image)
+{
+    struct stream_mem mem = { };
+    int rc = prepare(image, &mem);
+
+    free_stream(&mem);
+    lu_pages_done();
+
+    return rc;
+}
+
+/*
  * Idle vCPU of CPU0, IRQs on, `caller` is the vCPU in the hypercall (asleep).
  * Does not return on success.
  */
@@ -301,23 +347,14 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
         return -EBUSY;
 
     printk(XENLOG_INFO "live-update: checking\n");
-    lu_heap_finish();
-
-    rc = lu_image_verify(image) ?: check_all();
-    if ( rc )
-        goto out;
-
-    lu_write_init(&s, NULL, NULL, ~0UL >> 1);
-    rc = save_all(&s) ?: lu_room_check(&lu_room, lu_image_page_info_size());
-    if ( rc )
-        goto out;
-
-    rc = alloc_stream(&mem, with_slack(s.pos));
+    rc = prepare(image, &mem);
     if ( rc )
         goto out;
 
     printk(XENLOG_INFO
-           "live-update: stream of about %lu KiB, freezing\n", s.pos >> 10);
+           "live-update: stream of less than %u KiB, freezing\n",
+           mem.nr * (LU_STREAM_PAGE >> 10));
+    lu_report_feature("freeze");
     watchdog_disable();
     console_start_sync();
 
@@ -329,8 +366,9 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
     process_pending_softirqs();
     lu_raise(LU_RAISE_DRAINED);
 
-    rc = normalise_domains() ?: check_continuations(caller) ?: check_all() ?:
-         check_pauses(caller) ?: lu_pages_collect() ?: lu_fault_frozen();
+    rc = normalise_domains() ?: check_continuations(caller) ?: check_all();
+    lu_report_feature("freeze");
+    rc = rc ?: check_pauses(caller) ?: lu_pages_collect() ?: lu_fault_frozen();
     if ( rc )
         goto thaw;
     lu_raise(LU_RAISE_CHECKED);
@@ -350,7 +388,9 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
     arch_hypercall_tasklet_result(caller, 0);
 
     lu_write_init(&s, stream_page, &mem, mem.nr * LU_STREAM_PAGE + 0ULL);
-    rc = save_all(&s) ?: lu_room_check(&lu_room, lu_image_page_info_size());
+    rc = save_all(&s);
+    lu_report_feature("room");
+    rc = rc ?: lu_room_check(&lu_room, lu_image_page_info_size());
     if ( !rc && !lu_evtchn_unchanged() )
         rc = lu_error(-EAGAIN, NULL,
                       "a port was made pending after its record was written");

@@ -17,6 +17,7 @@
 #include <xen/lib.h>
 #include <xen/liveupdate.h>
 #include <xen/mm.h>
+#include <xen/nospec.h>
 #include <xen/version.h>
 #include <xen/xxhash.h>
 
@@ -177,11 +178,53 @@ static struct {
     paddr_t mbi;                /* multiboot2 information */
     uint64_t hash;              /* of all segments */
     struct lu_note_rec note;
+    const struct lu_note_entry_rec *records; /* where they lie, in its slot */
+    unsigned int build_id_len;
+    uint8_t build_id[32];
 } next;
 
 unsigned int lu_image_page_info_size(void)
 {
     return next.page_info_size;
+}
+
+const struct lu_note_rec *lu_image_note(void)
+{
+    return &next.note;
+}
+
+unsigned int lu_image_build_id(const uint8_t **id)
+{
+    *id = next.build_id;
+
+    return next.build_id_len;
+}
+
+bool lu_image_record(unsigned int i, struct lu_note_entry_rec *e)
+{
+    if ( i >= next.note.nr_entries )
+        return false;
+
+    *e = next.records[array_index_nospec(i, next.note.nr_entries)];
+
+    return true;
+}
+
+/* Only for people to read: the first ELF note that says it is a build id. */
+static void find_build_id(const void *p, uint64_t size)
+{
+    static const uint32_t head[] = { 4, 0, 3, 0x00554e47 /* "GNU" */ };
+    const uint32_t *n = p, *end = p + size - sizeof(head);
+
+    for ( next.build_id_len = 0; n < end; n++ )
+        if ( n[0] == head[0] && n[1] && n[1] <= sizeof(next.build_id) &&
+             n[2] == head[2] && n[3] == head[3] &&
+             n[1] <= (const void *)end - (const void *)n )
+        {
+            next.build_id_len = n[1];
+            memcpy(next.build_id, n + 4, n[1]);
+            break;
+        }
 }
 
 void lu_image_entry(paddr_t *entry, paddr_t *mbi)
@@ -402,6 +445,7 @@ int lu_image_check(const struct kexec_image *image)
     const struct lu_note_rec *note = NULL;
     const char *cmdline = NULL;
     unsigned int i, images = 0, blocks = 0;
+    uint64_t image_size = 0;
     paddr_t mbi = 0;
     int rc;
 
@@ -423,6 +467,7 @@ int lu_image_check(const struct kexec_image *image)
                                 "load: the image is at %#lx, not at the start %#lx of its slot",
                                 s, slot.start);
             images++;
+            image_size = size;
             note = find_note(s, size);
             if ( !note )
                 return -ENOEXEC;
@@ -462,6 +507,8 @@ int lu_image_check(const struct kexec_image *image)
         next.mbi = mbi;
         next.hash = hash_image(image);
         next.note = *note;
+        next.records = (const void *)note + note->header;
+        find_build_id(maddr_to_virt(slot.start), image_size);
         printk(XENLOG_INFO "live-update: loaded Xen %u.%u%.32s\n",
                note->xen_major, note->xen_minor, note->extraversion);
     }

@@ -13,6 +13,8 @@
 #include <xen/liveupdate.h>
 #include <xen/sched.h>
 
+#include <public/liveupdate_op.h>
+
 #include "stream.h"
 
 /*
@@ -145,6 +147,28 @@ int lu_error(int rc, const struct domain *d, const char *fmt, ...)
 /* exec.c: all domains are frozen, the blockers are being looked for again. */
 extern bool lu_frozen;
 
+/*
+ * What the last load, check or execution found, for XEN_LIVE_UPDATE_report.  From
+ * lu_report_begin() to lu_report_end(), which returns its rc, whatever is a blocker or an
+ * error is kept, under the name of the kind given last (NULL: the image); a check logs
+ * nothing.  Callers hold the flag that keeps other kexec hypercalls out.
+ */
+#define LU_NR_REPORTS 64
+struct lu_reports {
+    unsigned int op;            /* XEN_LIVE_UPDATE_OP_* */
+    unsigned int attempt;
+    int rc;
+    unsigned int nr, lost;
+    struct xen_live_update_report report[LU_NR_REPORTS];
+};
+extern struct lu_reports lu_reports;
+void lu_report_begin(unsigned int op);
+int lu_report_end(int rc);
+void lu_report_feature(const char *name);
+
+/* status.c: the answers to questions that only look; 0 or -errno. */
+int lu_query(struct xen_live_update *op, const struct kexec_image *image);
+
 /* The vCPU a record names, or NULL (out of range, not created). */
 struct vcpu *lu_vcpu(const struct domain *d, uint32_t instance);
 
@@ -175,6 +199,7 @@ struct lu_progress {
     uint64_t start_tsc;         /* new Xen: entry of its C code */
     uint64_t saved_tsc;         /* new Xen: from the breadcrumb */
     uint64_t restored_tsc;
+    uint64_t released_tsc;
     uint64_t pass[LU_NR_PASSES];
     uint64_t kept;              /* pages */
     struct lu_host_rec from;    /* new Xen: its predecessor */
@@ -191,6 +216,15 @@ struct domain *lu_domain(uint16_t domid);
  * caller sees to it that no two vCPUs are in here.
  */
 bool lu_wait(bool wanted);
+/*
+ * Is somebody waiting, for the image that is loaded?  End that, or -ENOENT.  Was it ended
+ * (asked once)?  Another image: who waited for the last one has to begin again.
+ */
+void lu_wait_reset(void);
+bool lu_waiting(void);
+int lu_wait_abort(void);
+bool lu_wait_aborted(void);
+unsigned int lu_wait_ms(void);
 /* How many grants of domain rd, or DOMID_INVALID, has ld mapped?  No locks. */
 unsigned int lu_grants_mapped(const struct domain *ld, domid_t rd);
 
@@ -212,6 +246,12 @@ void lu_pages_resume(void);
 unsigned int lu_image_page_info_size(void);
 /* ... its 32-bit multiboot2 entry, and the information block it wants; */
 void lu_image_entry(paddr_t *entry, paddr_t *mbi);
+/* ... its note, its build id, and entry `i` of the note's table, false: no such. */
+const struct lu_note_rec *lu_image_note(void);
+unsigned int lu_image_build_id(const uint8_t **id);
+bool lu_image_record(unsigned int i, struct lu_note_entry_rec *e);
+/* note.c: the same of this Xen. */
+bool lu_own_record(unsigned int i, struct lu_note_entry_rec *e);
 /* fits.c: 0, or -errno if a build of that note cannot take these domains over. */
 int lu_image_fits(const struct lu_note_rec *n, const char *cmdline);
 int lu_domains_fit(const struct lu_note_rec *n);

@@ -11,9 +11,14 @@
  * Exec: waits for what passes (passing.c), the hypercall being called again and
  * again; then continues on CPU0's idle vCPU, where lu_exec() takes over.
  *
+ * Query: looks (status.c), or tries on the same idle vCPU how far an update would get.
+ *
  * What can fail: no zone, a segment outside it, an image that is refused: each
  * is an errno to the caller and a line in the log, and no image is loaded then.
  */
+
+#define LU_NO_ZONE \
+    "no memory was set aside: boot Xen with liveupdate=<size>"
 
 /* Called by kexec_load() for every type, before anything is allocated. */
 static int lu_load_begin(const xen_kexec_load_t *load)
@@ -23,9 +28,10 @@ static int lu_load_begin(const xen_kexec_load_t *load)
     if ( load->type != KEXEC_TYPE_LIVE_UPDATE )
         return 0;
 
+    lu_report_begin(XEN_LIVE_UPDATE_OP_load);
+    lu_wait_reset();
     if ( !lu_enabled() )
-        return lu_error(-ENODEV, NULL,
-                        "load: no memory was set aside: boot Xen with liveupdate=<size>");
+        return lu_error(-ENODEV, NULL, LU_NO_ZONE);
 
     return kexec_do_unload(&unload);
 }
@@ -56,9 +62,11 @@ static long cf_check lu_exec_tasklet(void *caller)
     if ( test_and_set_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags) )
         return -EBUSY;
 
+    lu_report_begin(XEN_LIVE_UPDATE_OP_exec);
     image = lu_loaded_image();
     rc = image ? lu_exec(image, caller)
                : lu_error(-ENOENT, NULL, "exec: no image is loaded");
+    lu_report_end(rc);
 
     clear_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags);
 
@@ -71,7 +79,64 @@ static int lu_kexec_exec(XEN_GUEST_HANDLE_PARAM(void) uarg)
         return hypercall_create_continuation(__HYPERVISOR_kexec_op, "lh",
                                              KEXEC_CMD_kexec, uarg);
 
+    if ( lu_wait_aborted() )
+    {
+        lu_report_begin(XEN_LIVE_UPDATE_OP_exec);
+        return lu_report_end(lu_error(-EINTR, NULL, "exec: aborted"));
+    }
+
     return continue_hypercall_on_cpu(0, lu_exec_tasklet, current);
+}
+
+static long cf_check lu_check_tasklet(void *unused)
+{
+    long rc;
+
+    if ( test_and_set_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags) )
+        return -EBUSY;
+
+    lu_report_begin(XEN_LIVE_UPDATE_OP_check);
+    rc = lu_enabled() ? lu_check(lu_loaded_image())
+                      : lu_error(-ENODEV, NULL, LU_NO_ZONE);
+    lu_report_end(rc);
+
+    clear_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags);
+
+    return rc;
+}
+
+/* KEXEC_CMD_kexec_live_update; xsm_kexec() has been asked. */
+static int lu_kexec_op(XEN_GUEST_HANDLE_PARAM(void) uarg)
+{
+    struct xen_live_update op;
+    int rc = xsm_live_update(XSM_PRIV);
+
+    if ( rc )
+        return rc;
+
+    if ( copy_from_guest(&op, uarg, 1) )
+        return -EFAULT;
+
+    if ( op.reserved )
+        return -EINVAL;
+
+    switch ( op.op )
+    {
+    case XEN_LIVE_UPDATE_check:
+        return op.index ? -EINVAL
+                        : continue_hypercall_on_cpu(0, lu_check_tasklet, NULL);
+
+    case XEN_LIVE_UPDATE_abort:
+        if ( op.index )
+            return -EINVAL;
+        return lu_loaded_image() ? lu_wait_abort() : -ENOENT;
+
+    default:
+        rc = lu_query(&op, lu_loaded_image());
+        if ( !rc && copy_to_guest(uarg, &op, 1) )
+            rc = -EFAULT;
+        return rc;
+    }
 }
 
 static int cf_check check_kexec(const struct domain *d)

@@ -14,6 +14,7 @@
 #include <xen/kernel.h>
 #include <xen/lib.h>
 #include <xen/mm.h>
+#include <xen/nospec.h>
 #include <public/domctl.h>
 
 #include <xen/lib/x86/cpu-policy.h>
@@ -71,6 +72,16 @@ static const struct {
     },
     .tail = LU_NOTE_TAIL,
 };
+
+bool lu_own_record(unsigned int i, struct lu_note_entry_rec *e)
+{
+    if ( i >= ARRAY_SIZE(note.entry) )
+        return false;
+
+    *e = note.entry[array_index_nospec(i, ARRAY_SIZE(note.entry))];
+
+    return true;
+}
 
 static int __init cf_check prove_note(void)
 {

@@ -8,7 +8,8 @@
  * calling vCPU sleeps a little and comes back, as preempted hypercalls do, and takes
  * interrupts in between.  Whether it then runs another process, such as the one that
  * destroys, is up to dom0's kernel: Linux does so only if built without
- * PREEMPTION, or preempt=full.  Its other vCPUs go on in any case.
+ * PREEMPTION, or preempt=full.  Its other vCPUs go on in any case, and one of them may
+ * end the wait with XEN_LIVE_UPDATE_abort.
  *
  * What can fail: time runs out, and it is a blocker then.  A domain that is dead
  * and still has pages says who has mapped grants of it.
@@ -105,12 +106,48 @@ static void cf_check wake_sleeper(void *unused)
     vcpu_unblock(sleeper);
 }
 
+static s_time_t deadline;       /* 0: nobody waits */
+static bool aborted;
+
+bool lu_waiting(void)
+{
+    return deadline;
+}
+
+unsigned int lu_wait_ms(void)
+{
+    return min(ACCESS_ONCE(opt_wait), WAIT_MAX);
+}
+
+int lu_wait_abort(void)
+{
+    if ( !deadline )
+        return -ENOENT;
+    aborted = true;
+
+    return 0;
+}
+
+void lu_wait_reset(void)
+{
+    deadline = 0;
+    aborted = false;
+}
+
+bool lu_wait_aborted(void)
+{
+    bool was = aborted;
+
+    aborted = false;
+
+    return was;
+}
+
 bool lu_wait(bool wanted)
 {
-    static s_time_t deadline;
     static struct timer nap;
     const domid_t domid = wanted ? first_passing() : DOMID_INVALID;
-    const unsigned int ms = min(ACCESS_ONCE(opt_wait), WAIT_MAX);
+    const unsigned int ms = lu_wait_ms();
 
     if ( domid != DOMID_INVALID && !deadline )
     {
@@ -121,7 +158,7 @@ bool lu_wait(bool wanted)
                    ms, domid);
     }
 
-    if ( domid == DOMID_INVALID || NOW() >= deadline )
+    if ( domid == DOMID_INVALID || aborted || NOW() >= deadline )
     {
         deadline = 0;
         return false;

@@ -3,25 +3,83 @@
  * What live update says: blockers and errors.
  *
  * Both carry the domain and the errno in one format, so that the log can be
- * searched:  live-update: dN: what (-errno).
+ * searched:  live-update: dN: what (-errno).  What is found by a load, a check or an
+ * execution is kept as well, until the next of them, for tools to ask for it.
+ *
+ * What can fail: there are more findings than room.  The first ones are kept, the
+ * others counted.
  */
 #include <xen/lib.h>
 #include <xen/version.h>
 
 #include "internal.h"
 
-static char line[200];
+struct lu_reports lu_reports;
+
+static char line[sizeof(lu_reports.report->text)];
 static DEFINE_SPINLOCK(line_lock);
 
-static void say(const char *level, int rc, const struct domain *d,
-                const char *what, const char *fmt, va_list args)
+static const char *feature;
+/* An attempt is under way; it is only kept and not logged. */
+static bool open, quiet;
+
+void lu_report_begin(unsigned int op)
 {
+    feature = NULL;
+    lu_reports.op = op;
+    lu_reports.attempt++;
+    lu_reports.nr = lu_reports.lost = 0;
+    quiet = op == XEN_LIVE_UPDATE_OP_check;
+    open = true;
+}
+
+int lu_report_end(int rc)
+{
+    if ( open )
+        lu_reports.rc = rc;
+    open = quiet = false;
+
+    return rc;
+}
+
+void lu_report_feature(const char *name)
+{
+    feature = name;
+}
+
+static void keep(int rc, const struct domain *d, bool blocker)
+{
+    struct xen_live_update_report *r = &lu_reports.report[lu_reports.nr];
+
+    if ( lu_reports.nr == ARRAY_SIZE(lu_reports.report) )
+    {
+        lu_reports.lost++;
+        return;
+    }
+
+    memset(r, 0, sizeof(*r));
+    r->domid = d ? d->domain_id : DOMID_INVALID;
+    r->flags = blocker ? XEN_LIVE_UPDATE_R_BLOCKER : 0;
+    r->error = -rc;
+    strlcpy(r->feature, feature ?: "image", sizeof(r->feature));
+    strlcpy(r->text, line, sizeof(r->text));
+    lu_reports.nr++;
+}
+
+static void say(const char *level, int rc, const struct domain *d, bool blocker,
+                const char *fmt, va_list args)
+{
+    const char *what = blocker ? "blocked by " : "";
     unsigned long flags;
 
     /* Messages of two CPUs must not mix; one of them may have IRQs off. */
     spin_lock_irqsave(&line_lock, flags);
     vsnprintf(line, sizeof(line), fmt, args);
-    if ( d )
+    if ( open )
+        keep(rc, d, blocker);
+    if ( quiet )
+        ;
+    else if ( d )
         printk("%slive-update: %s%pd: %s (%d)\n", level, what, d, line, rc);
     else
         printk("%slive-update: %s%s (%d)\n", level, what, line, rc);
@@ -33,7 +91,7 @@ int lu_blocker(int rc, const struct domain *d, const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    say(XENLOG_WARNING, rc, d, "blocked by ", fmt, args);
+    say(XENLOG_WARNING, rc, d, true, fmt, args);
     va_end(args);
 
     return rc;
@@ -44,7 +102,7 @@ int lu_error(int rc, const struct domain *d, const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    say(XENLOG_ERR, rc, d, "", fmt, args);
+    say(XENLOG_ERR, rc, d, false, fmt, args);
     va_end(args);
 
     return rc;

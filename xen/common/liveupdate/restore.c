@@ -155,7 +155,7 @@ void lu_resume(void)
     for_each_domain ( d )
         domain_unpause(d);
 
-    now = rdtsc();
+    now = lu_progress.released_tsc = rdtsc();
     lu_boot_drop_stream();
     lu_heap_start();
 

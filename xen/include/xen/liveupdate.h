@@ -37,6 +37,8 @@ int lu_check_segments(paddr_t entry, unsigned int nr,
                       const xen_kexec_segment_t *seg);
 /* kexec type 2, segments in place: -errno if the image must not be used. */
 int lu_image_check(const struct kexec_image *image);
+/* Would it work?  Idle vCPU of CPU0; -errno, reported.  NULL: no image is loaded. */
+long lu_check(const struct kexec_image *image);
 /* The update itself; idle vCPU of CPU0.  Returns only to refuse, -errno. */
 long lu_exec(struct kexec_image *image, struct vcpu *caller);
 
