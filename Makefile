@@ -42,6 +42,10 @@ fetch: ## fetch, verify and unpack the pinned Xen source to build/src
 dist: ## build the hypervisors (FLAVOURS) into dist/FLAVOUR/boot
 	@$(PYTHON) scripts/build-xen $(FLAVOURS)
 
+.PHONY: tools
+tools: ## build xl and its libraries into dist/4.17/usr
+	@$(PYTHON) scripts/build-tools 4.17
+
 .PHONY: demo
 demo: deps dist ## boot a Xen host with two guests in QEMU, update it, print a table
 	@$(PYTHON) tests/lab/run --accel $(ACCEL) demo
