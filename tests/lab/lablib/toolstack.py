@@ -7,6 +7,7 @@ Happy path:
     vcpus(host, "g0")[1].hard           # "0", as xl vcpu-list has it
     until(host, "xl domid g0", 60)      # True once it succeeds
     key(host, "q")                      # what Xen prints at a debug key
+    lab.host(files=ours())              # a host with our xl in place of Debian's
 
 What can fail: a tool that ends with an error, or prints what is not understood:
 LabError with what it said.
@@ -17,7 +18,7 @@ import re
 import shlex
 from collections import namedtuple
 
-from .place import LabError
+from .place import ROOT, LabError
 
 Domain = namedtuple("Domain", "id memory vcpus state seconds")
 Vcpu = namedtuple("Vcpu", "cpu state seconds hard soft")
@@ -25,6 +26,21 @@ Vcpu = namedtuple("Vcpu", "cpu state seconds hard soft")
 STATE = re.compile(r"^(\S+)\s+(\d+)\s+(\d+)\s+(\d+)\s+([-rbpscdwS?]{6})\s+([\d.]+)$")
 VCPU = re.compile(r"^\S+\s+\d+\s+(\d+)\s+(\S+)\s+([-rbp]{3})\s+([\d.]+)\s+"
                   r"(\S+) / (\S+)$")
+
+
+def ours(line="4.17"):
+    """Our own xl and its libraries, over Debian's: files for a Host."""
+    top = ROOT / "dist" / line / "usr" / "lib"
+    files = {f"/usr/lib/xen-{line}/bin/{name}": top / f"xen-{line}" / "bin" / name
+             for name in ("xl", "libxl-save-helper")}
+    files.update({f"/lib/x86_64-linux-gnu/{name}.so.{line}":
+                  top / "x86_64-linux-gnu" / f"{name}.so.{line}"
+                  for name in ("libxenctrl", "libxenguest", "libxenlight",
+                               "libxlutil")})
+    missing = [str(path) for path in files.values() if not path.is_file()]
+    if missing:
+        raise LabError(f"{missing[0]} is missing: scripts/build-tools {line}")
+    return files
 
 
 def domains(host):

@@ -1,0 +1,430 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""An update is asked about, made and judged by the tools of dom0.
+
+On one host, with Debian's tools and our xl over them (make tools):
+
+  query   the hypercall itself, without a library: status, check, reports, records,
+          abort, arguments that make no sense, and a guest that may not ask
+  tool    xl live-update: dry runs, a blocker in text and JSON, an update that waits for
+          the blocker to go, with xen.gz and with xen, status, abort, exit codes
+  images  images and command lines that have to be refused, each in its own words
+
+PARTS chooses among them. Witnesses in dom0 and in a guest see no gap but those of the
+updates.
+"""
+
+import json
+import re
+import shlex
+
+from lablib import guest, scenario
+from lablib.place import ROOT, LabError
+from lablib.toolstack import ours
+from lablib.update import build_id, execute, install, load, reasons
+
+PARTS = "query,tool,images"
+
+# Milliseconds that a heartbeat may be late without an update; as in blockers.
+GAP = {"icount": 150, "mt": 2000}
+
+EPERM, ENOENT, EINTR, EFAULT, EBUSY, EINVAL, EOPNOTSUPP = 1, 2, 4, 14, 16, 22, 95
+LOAD, CHECK, EXEC = 1, 2, 3
+ENABLED, LOADED, UPDATED, WAITING = 1, 2, 4, 8
+NOBODY = 0x7ff4     # DOMID_INVALID
+
+# A guest that is dead while xenconsoled, stopped, has its console's page mapped.
+ZOMBIE = ("tty=/local/domain/{v}/console/tty; until xenstore read $tty; do "
+          "usleep 50000; done; "
+          "kill -STOP $(cat /run/xen/xenconsoled.pid); xl destroy held")
+# Long enough for an update to be aborted while it waits.
+PATIENT = "xl set-parameters liveupdate-wait=60000; "
+UNTIL = "i=0; until {}; do usleep 20000; i=$((i+1)); [ $i -le 1000 ] || exit 1; done; "
+NO_ZOMBIE = ("kill -CONT $(cat /run/xen/xenconsoled.pid); i=0; "
+             "until ! xl list {v} >/dev/null 2>&1; do usleep 100000; i=$((i+1)); "
+             "[ $i -le 600 ] || exit 1; done; xl set-parameters liveupdate-wait=5000")
+# What this Xen reads, one in a line.
+RECORDS = ROOT / "xen/common/liveupdate/records.h"
+
+
+def status(host):
+    """{name: value} of what Xen says, numbers as such."""
+    found = {}
+    for line in host.must("luquery status").splitlines():
+        name, _, value = line.partition(" ")
+        found[name] = int(value) if value.isdigit() else value
+    return found
+
+
+def reports(host):
+    """[(domid, blocker?, errno, feature, text)]"""
+    found = []
+    for line in host.must("luquery reports").splitlines():
+        m = re.fullmatch(r"(\d+) (\d) (\d+) (\S+): (.*)", line)
+        if not m:
+            raise LabError(f"luquery says: {line}")
+        found.append((int(m[1]), m[2] == "1", int(m[3]), m[4], m[5]))
+    return found
+
+
+def answers(lab, host, what, want, args):
+    """luquery is refused with this errno."""
+    rc, out = host.run(f"luquery {args} 2>&1")
+    lab.check(rc == 1 and f": {want} " in out, what, f"rc {rc}, {out}")
+
+
+def logged(host, since):
+    """The texts of reasons in Xen's log, without domain and errno."""
+    return [re.sub(r"^.*live-update: (blocked by )?(d\d+: )?|\s*\(-\d+\)\s*$", "", line)
+            for line in reasons(host, since) if re.search(r"\(-\d+\)\s*$", line)
+            and "nothing was changed" not in line]
+
+
+def nothing_wrong(lab, host):
+    now = status(host)
+    lab.check(now["flags"] == ENABLED and now["updates"] == 0 and
+              now["wait_ms"] == 5000 and now["last_op"] == 0,
+              "status: ready, nothing loaded, no update yet", f"{now}")
+    lab.check(now["zone_size"] == now["region_size"] + 2 * now["slot_size"] ==
+              96 << 20, "status: the zone is what was asked for", f"{now}")
+    since = host.log.stat().st_size
+    rc, out = host.run("luquery check")
+    lab.check(rc == 0 and not reports(host), "check without an image: no blocker", out)
+    lab.check(not reasons(host, since), "a check says nothing in the log")
+    want = len(re.findall(r"^LU_RECORD\(", RECORDS.read_text(), re.M))
+    rows = host.must("luquery records").splitlines()
+    lab.check(len(rows) == want and all(len(r.split()) == 5 for r in rows),
+              f"the {want} records that this Xen reads", f"{rows}")
+
+
+def makes_no_sense(lab, host):
+    answers(lab, host, "no such operation", EOPNOTSUPP, "raw 99 0 0")
+    answers(lab, host, "status has no index", EINVAL, "raw 1 1 0")
+    answers(lab, host, "check has no index", EINVAL, "raw 0 1 0")
+    answers(lab, host, "abort has no index", EINVAL, "raw 4 1 0")
+    answers(lab, host, "a reserved field", EINVAL, "raw 1 0 1")
+    answers(lab, host, "no report of that number", ENOENT, "raw 2 4294967295 0")
+    answers(lab, host, "no record of that number", ENOENT, "raw 3 4294967295 0")
+    answers(lab, host, "an argument outside of memory", EFAULT, "pointer")
+    answers(lab, host, "nothing to abort", ENOENT, "abort")
+
+
+def blocked(lab, host, victim):
+    host.must(f"xenstate debugger {victim} 1")
+    want = [(victim, True, EBUSY, "DOMAIN", "debugger: an attached debugger")]
+    since = host.log.stat().st_size
+    answers(lab, host, "check: blocked", EBUSY, "check")
+    found, now = reports(host), status(host)
+    lab.check(found == want, "check: by whom and what", f"{found}")
+    lab.check((now["last_op"], now["last_error"]) == (CHECK, EBUSY) and
+              now["flags"] == ENABLED | LOADED, "status: of the check", f"{now}")
+    lab.check(not reasons(host, since), "a check that is refused says nothing")
+    rc, out = execute(host)
+    found, now = reports(host), status(host)
+    lab.check(rc != 0 and found == want, "an update: blocked by the same",
+              f"rc {rc} {out} {found}")
+    lab.check(now["last_op"] == EXEC and logged(host, since) == [found[0][4]],
+              "its report is what the log says", f"{logged(host, since)}")
+    host.must(f"xenstate debugger {victim} 0")
+    rc, out = host.run("luquery check")
+    lab.check(rc == 0 and not reports(host), "check: no longer blocked", out)
+
+
+def bad_image(lab, host, path, line):
+    for what, args, image in (("no Xen", line, "/bin/busybox"),
+                              ("another line", line + " ept=no-pml", path)):
+        since = host.log.stat().st_size
+        rc, _ = load(host, image, args)
+        found, now = reports(host), status(host)
+        if image == path:
+            lab.check(rc != 0 and [f[4] for f in found] == logged(host, since) != [] and
+                      found[0][0] == NOBODY and not found[0][1],
+                      f"load of {what}: the report is what the log says",
+                      f"rc {rc} {found} {logged(host, since)}")
+            lab.check(now["last_op"] == LOAD and now["last_error"] == EINVAL and
+                      not now["flags"] & LOADED, "nothing is loaded", f"{now}")
+        else:
+            lab.check(rc != 0, f"load of {what}: kexec refuses")
+
+
+def aborted(lab, host, victim):
+    host.must(PATIENT + ZOMBIE.replace("{v}", str(victim)))
+    host.must("(kexec -x --exec-live-update; echo rc $?) >/run/lab/exec.out 2>&1 "
+              "3>&- </dev/null & true")
+    rc, out = host.run(UNTIL.replace("{}", "[ $(($(luquery status | "
+                                     "sed -n 's/^flags //p') & 8)) = 8 ]") +
+                       "luquery abort; " + UNTIL.replace(
+                           "{}", "grep -q '^rc' /run/lab/exec.out") +
+                       "cat /run/lab/exec.out", 200)
+    lab.check(rc == 0 and "rc 0" not in out, "an update that waits is aborted", out)
+    found, now = reports(host), status(host)
+    lab.check([f[2:] for f in found] == [(EINTR, "image", "exec: aborted")] and
+              now["flags"] == ENABLED | LOADED, "it says so, and stays loaded",
+              f"{found} {now}")
+    answers(lab, host, "nobody waits any more", ENOENT, "abort")
+    answers(lab, host, "a check does not wait", EBUSY, "check")
+    found = reports(host)
+    lab.check(len(found) == 1 and found[0][:3] == (victim, True, EBUSY) and
+              found[0][3] == "passing" and "destruction:" in found[0][4],
+              "the domain that is in the way is named", f"{found}")
+    host.must(NO_ZOMBIE.replace("{v}", str(victim)), 200)
+
+
+def updated(lab, host, image):
+    before, since = status(host), host.log.stat().st_size
+    rc, out = execute(host)
+    now = status(host)
+    text = "\n".join(reasons(host, since))
+    lab.check(rc == 0 and now["updates"] == before["updates"] + 1,
+              "the update takes place", f"rc {rc} {out} {text}")
+    lab.check(now["running"].split()[-1] == build_id(image) and
+              now["previous"] == before["running"] and
+              now["flags"] == ENABLED | UPDATED, "status: who, and from whom",
+              f"{now}")
+    phases = [now[f"{p}_ns"] for p in ("freeze", "save", "jump", "boot", "restore",
+                                       "release")]
+    told = re.search(r"paused ([\d.]+) ms", text)
+    lab.check(all(phases) and abs(sum(phases) - now["paused_ns"]) < 10 and told and
+              abs(float(told[1]) - now["paused_ns"] / 1e6) < 0.11,
+              "status: the pause is that of the log, and the sum of its phases",
+              f"{now} {text}")
+    lab.check(now["last_op"] == 0 and not reports(host), "no attempt in this Xen yet")
+
+
+def part_query(lab, host, g, victim, path):
+    nothing_wrong(lab, host)
+    makes_no_sense(lab, host)
+    g.must("modprobe -q xen-privcmd; mount -t xenfs xenfs /proc/xen; true")
+    for args in ("status", "check", "abort", "raw 99 0 0"):
+        rc, out = g.run(f"luquery {args} 2>&1")
+        lab.check(rc == 1 and f": {EPERM} " in out, f"a guest may not: {args}",
+                  f"rc {rc} {out}")
+    rc, out = g.run("kexecraw /bin/busybox good x 2>&1")
+    lab.check(rc == 2 and "Operation not permitted" in out,
+              "a guest may not: kexec", f"rc {rc} {out}")
+    line = host.xen_cmdline()
+    rc, out = load(host, NEW, line)
+    now = status(host)
+    lab.check(rc == 0 and now["loaded"].split()[-1] == build_id(path),
+              "status: build id of what is loaded", f"{out} {now}")
+    blocked(lab, host, victim)
+    bad_image(lab, host, NEW, line)
+    load(host, NEW, line)
+    held = guest.Guest(host, "held")
+    held.build()
+    aborted(lab, host, held.domid())
+    updated(lab, host, path)
+
+
+# ---- xl ------------------------------------------------------------------------
+
+def xl(host, args, limit=200):
+    """xl live-update: (exit code, standard output, standard error)."""
+    rc, out = host.run(f"xl live-update {args} 2>/run/lab/xl.err", limit)
+    return rc, out, host.must("cat /run/lab/xl.err")
+
+
+# libxl leaves out of JSON what is false, 0 or empty.
+NOTHING = {"is_loaded": False, "updates": 0, "last": "none", "last_error": 0,
+           "reports": []}
+
+
+def parsed(out):
+    """JSON of xl live-update, complete."""
+    try:
+        return {**NOTHING, **json.loads(out)}
+    except ValueError as e:
+        raise LabError(f"xl live-update -j: {e}: {out}") from e
+
+
+def facts(host):
+    """What xl has in JSON."""
+    return parsed(xl(host, "--status -j")[1])
+
+
+def says(lab, host, what, args, code, want, forbidden=None):
+    """One check: exit code, and text on either output."""
+    rc, out, err = xl(host, args)
+    lab.check(rc == code and re.search(want, out + err) and
+              not (forbidden and re.search(forbidden, out + err)), what,
+              f"rc {rc}, want {code} /{want}/: {out}{err}")
+    return out
+
+
+def without_gap(lab, seen, what, run):
+    """run() while witnesses look for a gap that must not be."""
+    for w in seen.values():
+        w.window()
+    run()
+    for who, w in seen.items():
+        gap = float(w.sample()["heartbeat"].get("gap_ms", "inf"))
+        lab.check(gap < GAP[lab.accel], f"{what}: no gap in {who}", f"{gap} ms")
+
+
+def refused_by_xl(lab, host, victim):
+    """A blocker in text, in JSON and as exit code; nothing stays loaded."""
+    text = "debugger: an attached debugger"
+    want = (rf"blocked by d{victim}: {text} \(Device or resource busy; may pass by "
+            r"itself\)")
+    says(lab, host, "dry run: blocked", f"-n {GZ}", 1, want)
+    out = says(lab, host, "dry run: blocked, JSON", f"-n -j {GZ}", 1, '"reports"',
+               "blocked by")
+    told = parsed(out)
+    lab.check(told["reports"] == [{
+        "domid": victim, "blocker": True, "transient": True, "error": EBUSY,
+        "feature": "DOMAIN", "text": text}] and
+        (told["last"], told["last_error"]) == ("check", EBUSY),
+        "dry run: the blocker in JSON", out)
+    says(lab, host, "dry run without an image: blocked", "-n", 1, want)
+    since = host.log.stat().st_size
+    says(lab, host, "an update: blocked", GZ, 1, want + r"[\s\S]*nothing was changed")
+    said = "\n".join(reasons(host, since))
+    lab.check("freezing" not in said and "blocked by" in said,
+              "an update that is refused froze nothing", said)
+    now = facts(host)
+    lab.check(not now["is_loaded"] and now["last"] == "execute" and
+              now["last_error"] == EBUSY, "nothing stays loaded", f"{now}")
+
+
+def dry(lab, host, path):
+    says(lab, host, "dry run without an image", "-n", 0,
+         "^Nothing stands against an update, as far as")
+    says(lab, host, "dry run", f"-n {GZ}", 0,
+         f"^Nothing stands against an update to Xen .*build {build_id(path)[:12]}")
+    lab.check(not facts(host)["is_loaded"], "a dry run leaves nothing loaded")
+
+
+def waits(lab, host, g, victim, path):
+    """An update with --wait takes place when its blocker goes."""
+    before, seen = facts(host), g.must("cat /proc/sys/kernel/random/boot_id")
+    host.must(f"xenstate debugger {victim} 1")
+    # Loading is one attempt, the refusal to execute the next one.
+    second = status(host)["attempt"] + 2
+    host.must("rm -f /run/lab/refused")
+    host.must(f"(until [ $(luquery status | sed -n 's/^attempt //p') -ge {second} ]; do "
+              "usleep 50000; done; luquery reports; luquery status >/run/lab/refused; "
+              f"xenstate debugger {victim} 0) >/run/lab/waits.out 2>&1 3>&- </dev/null & "
+              "true")
+    rc, out, err = xl(host, f"--wait=120 -v {GZ}")
+    after = facts(host)
+    lab.check(rc == 0 and
+              host.run("grep -q '^last_op 3' /run/lab/refused")[0] == 0,
+              "an update waits for its blocker to go", f"rc {rc} {out} {err}")
+    build = build_id(path)[:12]
+    lab.check(re.search(rf"^Xen \S+ \(build {build}\) replaced by Xen \S+ \(build "
+                        rf"{build}\), 2 domains, \d+ MiB kept\nPaused [\d.]+ ms: freeze "
+                        r"[\d.]+, save ", out) and "Updating." in err,
+              "it says what it did", f"{out} {err}")
+    lab.check(after["updates"] == before["updates"] + 1 and
+              after["previous"] == before["running"] and not after["is_loaded"] and
+              after["times"]["paused"] > 0, "status: of the update", f"{after}")
+    lab.check(g.must("cat /proc/sys/kernel/random/boot_id") == seen,
+              "the guest is the same")
+
+
+def again(lab, host, path):
+    """The uncompressed image, a command line of one's own, what is printed in JSON."""
+    before = facts(host)
+    line = host.xen_cmdline() + " console_timestamps=boot"
+    rc, out, err = xl(host, f"-j -c {shlex.quote(line)} {NEW}")
+    told = parsed(out) if rc == 0 else NOTHING
+    lab.check(rc == 0 and told["updates"] == before["updates"] + 1 and not err,
+              "an update with -c and -j", f"rc {rc} {out} {err}")
+    now = host.must("xl info xen_commandline")
+    lab.check("console_timestamps=boot" in now and now.count("liveupdate=") == 1,
+              "the new Xen has that command line", now)
+    out = says(lab, host, "status in words", "--status", 0,
+               rf"^running +Xen \S+ \(build {build_id(path)[:12]}\)")
+    lab.check(re.search(rf"^updates +{told.get('updates')}$", out, re.M) and
+              re.search(r"^loaded +nothing$", out, re.M) and
+              re.search(r"^last +none$", out, re.M), "status: nothing yet in this Xen",
+              out)
+    out = says(lab, host, "status, verbose", "-s -v", 0, r"reads +0x\w+ HOST version")
+    want = len(re.findall(r"^LU_RECORD\(", RECORDS.read_text(), re.M))
+    lab.check(out.count("\nreads ") == want, f"{want} records", out)
+    lab.check("live-update" in host.must("xl help"), "xl help has it")
+
+
+def aborted_by_xl(lab, host):
+    held = guest.Guest(host, "held")
+    held.build()
+    victim = held.domid()
+    says(lab, host, "abort: nothing waits", "--abort", 1, "No update waits")
+    host.must(PATIENT + ZOMBIE.replace("{v}", str(victim)))
+    host.must(f"(xl live-update {GZ}; echo rc $?) >/run/lab/exec.out 2>&1 3>&- "
+              "</dev/null & true")
+    rc, out = host.run(UNTIL.replace("{}", "xl live-update -s | grep '^waiting '") +
+                       "xl live-update --abort; " + UNTIL.replace(
+                           "{}", "grep -q '^rc' /run/lab/exec.out") +
+                       "cat /run/lab/exec.out", 200)
+    lab.check(rc == 0 and "rc 1" in out and "exec: aborted" in out and
+              "nothing was changed" in out, "abort: the other one is refused", out)
+    host.must(NO_ZOMBIE.replace("{v}", str(victim)), 200)
+
+
+def part_tool(lab, host, g, victim, path):
+    for what, args in (("no image", ""), ("two images", f"{NEW} {GZ}"),
+                       ("no such option", f"--no-such {NEW}"),
+                       ("seconds that are none", f"--wait=x {NEW}"),
+                       ("status and an image", f"--status {NEW}"),
+                       ("two things at once", "--status --abort"),
+                       ("a line and no image", "-n -c x")):
+        rc, out, err = xl(host, args)
+        lab.check(rc == 2 and err + out, f"usage: {what}", f"rc {rc} {out}{err}")
+    seen = {"dom0": lab.witnesses(host, [("heartbeat", "{tsc}")]),
+            "the guest": lab.witnesses(g, [("heartbeat", "{tsc}")])}
+    without_gap(lab, seen, "dry runs", lambda: dry(lab, host, path))
+    host.must(f"xenstate debugger {victim} 1")
+    without_gap(lab, seen, "refusals", lambda: refused_by_xl(lab, host, victim))
+    host.must(f"xenstate debugger {victim} 0")
+    waits(lab, host, g, victim, path)
+    again(lab, host, path)
+    aborted_by_xl(lab, host)
+    rc, out = load(host, NEW, host.xen_cmdline() + " console_timestamps=boot")
+    lab.check(rc == 0 and facts(host)["is_loaded"], "kexec loads one", out)
+    says(lab, host, "unload", "--unload", 0, "^$")
+    lab.check(not facts(host)["is_loaded"], "it is gone")
+    for who, w in seen.items():
+        lab.verdicts(w.stop(), f"in {who}")
+
+
+def part_images(lab, host, g, victim, path):
+    bad = scenario.load("bad-input")
+    own = {"no ELF file": "no ELF file", "an ELF file that is no kernel":
+           "no ELF file for 32 bits", "a Xen too large for its slot":
+           r"takes \d+ bytes, a slot has \d+"}
+    for i, (name, _, want) in enumerate(bad.images(path)):
+        says(lab, host, f"{name}: refused, in these words", f"/boot/bad{i}",
+             3 if name in own else 1, own.get(name, want))
+    says(lab, host, "half a file", "/boot/cut", 3, r"segment \d+ of the image is outside")
+    says(lab, host, "no such file", "/boot/none", 3, r"/boot/none.*No such file")
+    says(lab, host, "a directory", "/boot", 3, "no regular file")
+    running = host.must("xl info xen_commandline").strip()
+    for name, line, want in bad.lines(running):
+        rc, out, err = xl(host, f"-c {shlex.quote(line)} {NEW}")
+        lab.check(rc == 1 and re.search(want, err), f"command line with {name}: refused, "
+                  "in these words", f"rc {rc} {out}{err}")
+    lab.check(not facts(host)["is_loaded"], "nothing of all that is loaded")
+    says(lab, host, "a good image after all", NEW, 0, "replaced by")
+
+
+NEW, GZ = "/boot/xen-new", "/boot/xen-new.gz"
+
+
+def run(lab):
+    parts = {"query": part_query, "tool": part_tool, "images": part_images}
+    wanted = lab.param("PARTS", PARTS).split(",")
+    if not set(wanted) <= set(parts):
+        raise LabError(f"PARTS: {','.join(wanted)}: want some of {PARTS}")
+    path = lab.first_xen()
+    files = {**guest.files(), **ours(), GZ: f"{path}.gz"}
+    install(files, [path])
+    if "images" in wanted:
+        bad = scenario.load("bad-input").images(path)
+        files.update({f"/boot/bad{i}": data for i, (_, data, _) in enumerate(bad)})
+        files["/boot/cut"] = open(path, "rb").read()[:1 << 20]
+    with lab.host(append="liveupdate=64M", files=files, mem=3072) as host:
+        host.boot()
+        host.must("xenstart")
+        g = guest.Guest(host, "victim").create()
+        for name in wanted:
+            parts[name](lab, host, g, g.domid(), path)
