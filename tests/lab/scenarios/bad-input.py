@@ -22,7 +22,7 @@ from lablib.update import Updates, execute, install, load, reasons
 NOTE = struct.pack("<QQ", 0x556576694c6e6558, 0x7061436574616470)
 TAIL = struct.pack("<Q", 0x446e456574616450)
 # Offsets in the note, from docs/specs/live-update-stream.md.
-VERSION, SIZE, NR_CPUS, FLAGS, NR_ENTRIES, ENTRIES = 16, 20, 36, 40, 44, 272
+VERSION, SIZE, NR_CPUS, FLAGS, NR_ENTRIES, HEADER = 16, 20, 36, 40, 44, 52
 SCHEDULER, SCHEDULERS, MAX_PDX, XCR0, CPUID_BASIC, PV_FEATURES = \
     88, 104, 112, 120, 128, 144
 
@@ -73,6 +73,8 @@ class Image:
             raise LabError(f"{path} has no capability note")
         self.entries, = struct.unpack_from("<I", self.data,
                                            self.at + NR_ENTRIES)
+        # The table is behind the header, which may grow.
+        self.table, = struct.unpack_from("<I", self.data, self.at + HEADER)
 
     def put(self, offset, fmt, value):
         out = bytearray(self.data)
@@ -80,14 +82,14 @@ class Image:
         return bytes(out)
 
     def entry(self, number, offset, fmt, value):
-        return self.put(ENTRIES + 8 * number + offset, fmt, value)
+        return self.put(self.table + 8 * number + offset, fmt, value)
 
 
 def images(path):
     """(name, bytes, what must be said) for each image that is no good."""
     good = Image(path)
     last = good.entries - 1
-    tail = ENTRIES + 8 * good.entries
+    tail = good.table + 8 * good.entries
     too_big = bytearray(good.data)
     # p_memsz of the first program header of an ELF32 file.
     phoff, = struct.unpack_from("<I", too_big, 28)
