@@ -265,13 +265,38 @@ const struct lu_kind lu_kind_hvm_vcpu = {
 /* ---- Letting go ---------------------------------------------------------------- */
 
 /*
+ * What do_block asks hvm_local_events_need_delivery(), which is for the vCPU that runs: it
+ * looks at the registers at the stack's end.
+ */
+static bool has_event_to_take(struct vcpu *v)
+{
+    const struct hvm_intack intack = hvm_vcpu_has_pending_irq(v);
+    unsigned long shadow;
+
+    if ( intack.source == hvm_intsrc_none )
+        return false;
+
+    shadow = alternative_call(hvm_funcs.get_interrupt_shadow, v);
+    if ( intack.source == hvm_intsrc_nmi )
+        return !(shadow & HVM_INTR_SHADOW_NMI);
+
+    /* A vCPU sleeps with interrupts off in SCHEDOP_poll. */
+    if ( !(v->arch.user_regs.eflags & X86_EFLAGS_IF) )
+        return false;
+
+    return intack.source != hvm_intsrc_lapic ||
+           (intack.vector & 0xf0) >
+           (vlapic_get_reg(vcpu_vlapic(v), APIC_TASKPRI) & 0xf0);
+}
+
+/*
  * The last before v's domain is unpaused: whoever is halted and has an interrupt or
- * event to take goes on.  hvm_local_events_need_delivery() is what do_block asks.
+ * event to take goes on.
  */
 void lu_hvm_resume(struct vcpu *v)
 {
     if ( vcpu_info(v, evtchn_upcall_pending) )
         hvm_assert_evtchn_irq(v);
-    if ( (v->pause_flags & VPF_blocked) && hvm_local_events_need_delivery(v) )
+    if ( (v->pause_flags & VPF_blocked) && has_event_to_take(v) )
         vcpu_unblock(v);
 }
