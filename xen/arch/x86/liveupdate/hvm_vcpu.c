@@ -10,7 +10,8 @@
  * HLT sleep for ever.
  *
  * A halted vCPU comes back halted, as there is no wake-up without a reason in HLT's
- * ABI; lu_hvm_resume() looks whether it has one.
+ * ABI; lu_hvm_resume() looks whether it has one.  One in SCHEDOP_poll has to expect that
+ * it ends for no reason, so it ends, and which port or time it waited for is not carried.
  *
  * What can fail, in the new Xen: fields out of range.
  */
@@ -29,9 +30,12 @@
 
 static void fill_common(struct lu_hvm_vcpu_rec *r, const struct vcpu *v)
 {
+    const bool halted = (v->pause_flags & VPF_blocked) &&
+                        !test_bit(v->vcpu_id, v->domain->poll_mask);
+
     r->flags = (v->is_initialised ? LU_HVMV_F_INITIALISED : 0) |
                (v->pause_flags & VPF_down ? LU_HVMV_F_DOWN : 0) |
-               (v->pause_flags & VPF_blocked ? LU_HVMV_F_BLOCKED : 0) |
+               (halted ? LU_HVMV_F_BLOCKED : 0) |
                (v->paused_for_shutdown ? LU_HVMV_F_SHUTDOWN : 0) |
                (v->defer_shutdown ? LU_HVMV_F_DEFER_SHUTDOWN : 0);
     r->controller_pause_count = v->controller_pause_count;
@@ -280,7 +284,6 @@ static bool has_event_to_take(struct vcpu *v)
     if ( intack.source == hvm_intsrc_nmi )
         return !(shadow & HVM_INTR_SHADOW_NMI);
 
-    /* A vCPU sleeps with interrupts off in SCHEDOP_poll. */
     if ( !(v->arch.user_regs.eflags & X86_EFLAGS_IF) )
         return false;
 
