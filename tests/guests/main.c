@@ -22,13 +22,13 @@ extern const struct test test_fifo, test_2l, test_poll, test_grant, test_map,
                          test_regs, test_segs, test_vcpus, test_timers,
                          test_storm, test_ptes, test_linear, test_calls,
                          test_nmi, test_peer, test_virqs, test_io, test_dogs,
-                         test_queued;
+                         test_queued, test_clocks, test_down;
 
 static const struct test *const tests[] = {
     &test_fifo, &test_2l, &test_poll, &test_grant, &test_map, &test_regs, &test_segs,
     &test_vcpus, &test_timers, &test_storm, &test_ptes,
     &test_linear, &test_calls, &test_nmi, &test_peer, &test_virqs, &test_io,
-    &test_dogs, &test_queued,
+    &test_dogs, &test_queued, &test_clocks, &test_down,
 };
 
 #define MAX_BAD 10
