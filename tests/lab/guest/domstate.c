@@ -3,9 +3,9 @@
  * domstate <domid>: what Xen knows of a domain and no tool shows.
  * domstate set:     sets dom0's clock to what it is.
  *
- * The first prints the domain's flags and pages, the time of day that its shared
- * page tells it and how often Xen has written that, as name=value.  The second
- * makes dom0's kernel tell Xen the time, which then writes it for each domain.
+ * The first prints the domain's flags and pages, how its TSC is answered, the time of
+ * day that its shared page tells it and how often Xen has written that, as name=value.
+ * The second makes dom0's kernel tell Xen the time, which then writes it for each domain.
  *
  * What can fail: there is no such domain, its page cannot be mapped, or the clock
  * cannot be set; the reason is printed, exit code 1.
@@ -34,6 +34,9 @@ int main(int argc, char **argv)
     volatile struct shared_info *shared;
     struct privcmd_mmap map = { .num = 1 };
     uint32_t version;
+    struct xen_domctl tsc = { .cmd = XEN_DOMCTL_gettscinfo,
+                              .interface_version = XEN_DOMCTL_INTERFACE_VERSION };
+    struct privcmd_call tsc_call = { __HYPERVISOR_domctl, { (uintptr_t)&tsc } };
     uint64_t frame, sec;
     int fd = open("/dev/xen/privcmd", O_RDWR | O_CLOEXEC), error = 0;
 
@@ -52,6 +55,10 @@ int main(int argc, char **argv)
     /* Xen looks for the next one if there is none of that number. */
     if ( info->domain != map.dom )
         errx(1, "domain %s: there is none", argv[1]);
+
+    tsc.domain = map.dom;
+    if ( ioctl(fd, PRIVCMD_CALL, &tsc_call) )
+        err(1, "domain %s: its TSC", argv[1]);
 
     frame = info->shared_info_frame;
     shared = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
@@ -72,15 +79,16 @@ int main(int argc, char **argv)
     } while ( (version & 1) || version != shared->wc_version );
 
     printf("dying=%d shutdown=%d code=%u paused=%d blocked=%d running=%d "
-           "pages=%lu max_pages=%lu claimed=%lu cpu_time=%lu wallclock=%lu "
-           "written=%u\n",
+           "pages=%lu max_pages=%lu claimed=%lu cpu_time=%lu tsc_mode=%u "
+           "tsc_khz=%u incarnation=%u wallclock=%lu written=%u\n",
            !!(info->flags & XEN_DOMINF_dying), !!(info->flags & XEN_DOMINF_shutdown),
            info->flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask,
            !!(info->flags & XEN_DOMINF_paused), !!(info->flags & XEN_DOMINF_blocked),
            !!(info->flags & XEN_DOMINF_running),
            (unsigned long)info->tot_pages, (unsigned long)info->max_pages,
            (unsigned long)info->outstanding_pages, (unsigned long)info->cpu_time,
-           (unsigned long)sec, version / 2);
+           tsc.u.tsc_info.tsc_mode, tsc.u.tsc_info.gtsc_khz,
+           tsc.u.tsc_info.incarnation, (unsigned long)sec, version / 2);
 
     return 0;
 }

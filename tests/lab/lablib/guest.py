@@ -82,6 +82,25 @@ class Guest:
             self.host.must(f"cat {RAMDISK} {self.modules} >{self.ramdisk}")
         self.host.must(f"xl create {how} {path} 2>&1", limit)
 
+    def half_build(self, pages=0):
+        """Begins xl create -p, stops it as soon as there are so many pages."""
+        path, run = self.define(), f"/run/lab/{self.name}.xl"
+        self.host.must(
+            f"rm -f {run}.rc\n(xl create -p {path} >{run}.out 2>&1 & "
+            f"echo $! >{run}.pid; wait $!; echo $? >{run}.rc) "
+            "3>&- </dev/null >/dev/null 2>&1 &\n"
+            f"i=0; until d=$(xl domid {self.name} 2>/dev/null); do usleep 20000; "
+            f"i=$((i+1)); [ $i -gt 500 ] && cat {run}.out && exit 1; done\n"
+            f"stopat $d {pages} $(cat {run}.pid) 2>&1")
+
+    def finish_build(self, limit=120):
+        """Lets xl create -p go on to its end."""
+        run = f"/run/lab/{self.name}.xl"
+        self.host.must(
+            f"kill -CONT $(cat {run}.pid); i=0; until [ -s {run}.rc ]; do "
+            f"usleep 100000; i=$((i+1)); [ $i -gt {limit * 10} ] && exit 1; done; "
+            f"cat {run}.out; exit $(cat {run}.rc)", limit)
+
     def meet(self, limit=120):
         """Listens to the console of a guest that runs, waits until it obeys."""
         return self.listen().there(limit)

@@ -5,6 +5,9 @@ Happy path:
 
     domains(host)["g0"].state           # "-b----", as xl list has it
     vcpus(host, "g0")[1].hard           # "0", as xl vcpu-list has it
+    all_vcpus(host)["g0"][1].hard
+    shares(host)["g0"]                  # (weight, cap)
+    states(host, {"g0": 3})["g0"]       # what domstate says: {"paused": 0, ...}
     until(host, "xl domid g0", 60)      # True once it succeeds
     key(host, "q")                      # what Xen prints at a debug key
     lab.host(files=ours())              # a host with our xl in place of Debian's
@@ -24,7 +27,7 @@ Domain = namedtuple("Domain", "id memory vcpus state seconds")
 Vcpu = namedtuple("Vcpu", "cpu state seconds hard soft")
 
 STATE = re.compile(r"^(\S+)\s+(\d+)\s+(\d+)\s+(\d+)\s+([-rbpscdwS?]{6})\s+([\d.]+)$")
-VCPU = re.compile(r"^\S+\s+\d+\s+(\d+)\s+(\S+)\s+([-rbp]{3})\s+([\d.]+)\s+"
+VCPU = re.compile(r"^(\S+)\s+\d+\s+(\d+)\s+(\S+)\s+([-rbp]{3})\s+([\d.]+)\s+"
                   r"(\S+) / (\S+)$")
 
 
@@ -57,17 +60,37 @@ def domains(host):
     return found
 
 
-def vcpus(host, name):
-    """{number: Vcpu} of a domain."""
+def all_vcpus(host, name=""):
+    """{name: {number: Vcpu}} of all domains, or of one."""
     out = host.must(f"xl vcpu-list {name}").splitlines()[1:]
     found = {}
     for line in out:
         m = VCPU.match(line.strip())
         if not m:
             raise LabError(f"xl vcpu-list says: {line}")
-        number, cpu, state, seconds, hard, soft = m.groups()
-        found[int(number)] = Vcpu(cpu, state, float(seconds), hard, soft)
+        whose, number, cpu, state, seconds, hard, soft = m.groups()
+        found.setdefault(whose, {})[int(number)] = Vcpu(
+            cpu, state, float(seconds), hard, soft)
     return found
+
+
+def vcpus(host, name):
+    """{number: Vcpu} of a domain."""
+    return all_vcpus(host, name).get(name, {})
+
+
+def shares(host):
+    """{name: (weight, cap)} of all domains under credit2."""
+    out = host.must("xl sched-credit2 | tail -n +3")
+    return {name: (int(weight), int(cap)) for name, _, weight, cap in
+            (line.split() for line in out.splitlines())}
+
+
+def states(host, ids):
+    """{name: {field: number}} for {name: domid}, from guest/domstate.c."""
+    out = host.must("\n".join(f"domstate {n} || exit 1" for n in ids.values()))
+    return {name: {k: int(v) for k, v in re.findall(r"(\S+)=(\d+)", line)}
+            for name, line in zip(ids, out.splitlines(), strict=True)}
 
 
 def config(host, name):

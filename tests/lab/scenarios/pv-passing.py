@@ -100,17 +100,12 @@ def newborn(lab, host, updates):
 def half_built(lab, host, updates):
     """A guest whose builder stands still during an update."""
     g = guest.Guest(host, "unborn", vcpus=2)
-    pid = "/run/lab/builder"
-    host.must(f"(exec xl create -p {g.define()} >{pid}.out 2>&1 3>&- </dev/null) & "
-              f"echo $! >{pid}; i=0; until xl domid {g.name} >/dev/null 2>&1; do "
-              "usleep 20000; i=$((i+1)); [ $i -gt 500 ] && exit 1; done; "
-              f"kill -STOP $(cat {pid})")
+    g.half_build()
     since = host.log.stat().st_size
     updates.once()
     text = "\n".join(reasons(host, since))
     lab.check("waiting" not in text, "an update waits for no builder", text)
-    host.must(f"kill -CONT $(cat {pid}); for i in $(seq 600); do "
-              f"[ -d /proc/$(cat {pid}) ] || exit 0; usleep 100000; done; exit 1")
+    g.finish_build()
     return g
 
 
