@@ -18,6 +18,7 @@
 #include <xen/softirq.h>
 
 #include <asm/hvm/irq.h>
+#include <asm/hvm/svm/vmcb.h>
 
 #include <public/hvm/params.h>
 
@@ -45,6 +46,16 @@ static int cf_check check_hvm_context(const struct domain *d)
 
 /* ---- Save ---------------------------------------------------------------------- */
 
+/*
+ * SVM keeps the CR2 of a guest in the VMCB, while the handler of CPU entries takes what
+ * Xen last put there: a guest between a page fault and reading CR2 would lose it.
+ */
+static void take_cr2(struct vcpu *v)
+{
+    if ( cpu_has_svm && v->arch.hvm.svm.vmcb )
+        v->arch.hvm.guest_cr[2] = vmcb_get_cr2(v->arch.hvm.svm.vmcb);
+}
+
 static int put_entries(struct lu_stream *s, struct vcpu *v, unsigned int i,
                        bool dry, uint32_t *size)
 {
@@ -58,6 +69,7 @@ static int put_entries(struct lu_stream *s, struct vcpu *v, unsigned int i,
         h.cur = hvm_sr_handlers[i].size;
     else
     {
+        take_cr2(v);
         /* The CPU's handler skips who is down; nobody else looks now. */
         if ( v->is_initialised )
             down = __test_and_clear_bit(_VPF_down, &v->pause_flags);
