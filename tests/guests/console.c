@@ -11,16 +11,17 @@
 
 static struct xencons_interface *ring;
 
+static uint32_t ring_port;
+
 uint32_t console_port(void)
 {
-    return start_info->console.domU.evtchn;
+    return ring_port;
 }
 
-void console_init(void)
+void console_init(void *page, uint32_t port)
 {
-    const unsigned long *m2p = (const unsigned long *)__MACH2PHYS_VIRT_START;
-
-    ring = (void *)(VIRT_BASE + m2p[start_info->console.domU.mfn] * PAGE);
+    ring = page;
+    ring_port = port;
 }
 
 static void put(char c)

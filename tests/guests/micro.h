@@ -49,9 +49,16 @@ struct test {
     void (*set)(void), (*verify)(void), (*end)(void);
 };
 
+extern const struct test *const tests[];
+extern const unsigned int nr_tests;
 extern start_info_t *start_info;
 extern shared_info_t *shared;
 extern unsigned int nr_vcpus;
+
+/* ---- commands.c ---- */
+
+extern const char *cmd_line;
+void obey_for_ever(void) __attribute__((noreturn));
 
 /* The value of key=... in the command, and in the guest's command line. */
 uint64_t arg(const char *key, uint64_t otherwise);
@@ -64,7 +71,7 @@ void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* ---- console.c ---- */
 
-void console_init(void);
+void console_init(void *page, uint32_t port);
 void console_seize(void);
 void console_puts(const char *text);
 bool console_getc(char *c);

@@ -23,7 +23,7 @@ import subprocess
 
 from .place import BUILD, ROOT, LabError, locked
 
-KERNEL = "/boot/micro"
+KERNEL = {"pv": "/boot/micro", "pvh": "/boot/micro-pvh"}
 
 
 def files():
@@ -36,20 +36,22 @@ def files():
             check=False)
     if made.returncode:
         raise LabError(f"the micro-guest cannot be built:\n{made.stdout.strip()}")
-    return {KERNEL: out / "micro"}
+    return {KERNEL["pv"]: out / "micro", KERNEL["pvh"]: out / "micro-pvh"}
 
 
 class MicroGuest:
     """One of them by its name; options are its command line, config more lines of its
-    xl.cfg."""
+    xl.cfg, kind is what xl calls type, "pv" or "pvh"."""
 
-    def __init__(self, host, name, vcpus=18, memory=64, options="", config=""):
-        self.host, self.name, self.vcpus = host, name, vcpus
+    def __init__(self, host, name, vcpus=18, memory=64, options="", config="",
+                 kind="pv"):
+        self.host, self.name, self.vcpus, self.kind = host, name, vcpus, kind
         self.memory, self.options, self.config = memory, options, config
         self.number = 0
 
     def cfg(self):
-        return (f'name = "{self.name}"\ntype = "pv"\nkernel = "{KERNEL}"\n'
+        return (f'name = "{self.name}"\ntype = "{self.kind}"\n'
+                f'kernel = "{KERNEL[self.kind]}"\n'
                 f'memory = {self.memory}\nvcpus = {self.vcpus}\n'
                 f'max_event_channels = 4095\nmax_grant_version = 2\n'
                 f'on_crash = "preserve"\n'
