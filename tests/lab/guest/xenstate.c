@@ -11,6 +11,7 @@
  *   xenstate vnuma <domid>                one virtual NUMA node for it
  *   xenstate debugger <domid> <0|1>       an attached debugger
  *   xenstate log-dirty <domid> <0|1>
+ *   xenstate affinity <domid> <cpu>       vCPU 0 may run on this CPU only; -1: on any
  *   xenstate claim <domid> <pages>        claims memory for it, 0: no more
  *   xenstate target <domid> <domid>       privilege over the second, an HVM domain
  *   xenstate ioreq <domid>                an I/O request server for it, an HVM domain
@@ -253,6 +254,20 @@ static void log_dirty(unsigned int domid, bool on)
         fail("XEN_DOMCTL_shadow_op");
 }
 
+static void affinity(unsigned int domid, long cpu)
+{
+    struct xen_domctl *op = domctl_init(XEN_DOMCTL_setvcpuaffinity, domid);
+
+    memset(shared->list, cpu < 0 ? 0xff : 0, sizeof(shared->list));
+    if ( cpu >= 0 )
+        shared->list[cpu / 64 % BATCH] = 1ULL << cpu % 64;
+    op->u.vcpuaffinity.flags = XEN_VCPUAFFINITY_HARD;
+    op->u.vcpuaffinity.cpumap_hard.bitmap.p = (void *)shared->list;
+    op->u.vcpuaffinity.cpumap_hard.nr_bits = 8 * sizeof(shared->list);
+    if ( domctl() )
+        fail("XEN_DOMCTL_setvcpuaffinity");
+}
+
 static void target(unsigned int domid, unsigned int other)
 {
     struct xen_domctl *op = domctl_init(XEN_DOMCTL_set_target, domid);
@@ -345,6 +360,8 @@ int main(int argc, char **argv)
         debugger(domid, arg);
     else if ( argc == 4 && !strcmp(what, "log-dirty") )
         log_dirty(domid, arg);
+    else if ( argc == 4 && !strcmp(what, "affinity") )
+        affinity(domid, strtol(argv[3], NULL, 0));
     else if ( argc == 4 && !strcmp(what, "claim") )
     {
         if ( memory_op(XENMEM_claim_pages, domid, arg, 0) )
