@@ -6,9 +6,9 @@ the other; each has to fail with a reason, in kexec's output or in Xen's log, an
 after all of them a proper update has to succeed with the witnesses none the wiser.  Part
 raw makes hypercalls that kexec-tools never would (guest/kexecraw.c).  Then hosts of
 their own: without liveupdate=, with nonsense in it, with a loaded crash kernel
-(a blocker), with a PVH guest (a blocker as long as these are not carried), with too
-little memory for the next Xen (needs flavour 4.17-shifted, whose frame table is the
-larger), with a breadcrumb left over in memory by a reset.
+(a blocker), with an emulator that serves a guest (a blocker as long as these are not
+carried), with too little memory for the next Xen (needs flavour 4.17-shifted, whose
+frame table is the larger), with a breadcrumb left over in memory by a reset.
 PARTS chooses among load, raw, none, nonsense, crashkernel, guest, memory, stale.
 """
 
@@ -269,12 +269,13 @@ def part_guest(lab):
     with lab.host(append="liveupdate=64M", files=files) as host:
         host.boot()
         host.must("xenstart")
-        host.must("xl create -p /etc/guest.cfg")
+        host.must("xl create -p /etc/guest.cfg && "
+                  "xenstate ioreq $(xl domid guest)")
         host.must(f"kexec --load-live-update --command-line='"
                   f"{host.xen_cmdline()}' {paths[0]}")
         size = host.log.stat().st_size
-        refused(lab, host, "a PVH guest", execute(host), size,
-                r"blocked by d1: domain-kind")
+        refused(lab, host, "a guest with a device model", execute(host), size,
+                r"blocked by d1: device-model: ")
         host.must("xl unpause guest && xl destroy guest && xl list")
         lab.check(True, "the guest can still be ended, dom0 goes on")
 
