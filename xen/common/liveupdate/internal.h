@@ -140,6 +140,17 @@ static inline struct lu_id_rec lu_id(const struct lu_kind *k,
 int lu_blocker(int rc, const struct domain *d, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* In a check of domain `d`, which keeps the first errno in `first`. */
+#define BLOCK(cond, rc, ...)                            \
+    do {                                                \
+        if ( cond )                                     \
+        {                                               \
+            int rc_ = lu_blocker(rc, d, __VA_ARGS__);   \
+                                                        \
+            first = first ?: rc_;                       \
+        }                                               \
+    } while ( 0 )
+
 /* Log an error of save or restore: "live-update: dN: <fmt> (-errno)". */
 int lu_error(int rc, const struct domain *d, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -66,16 +66,6 @@ static unsigned long foreign_shared_page(const struct domain *cd)
     return mfn;
 }
 
-#define BLOCK(cond, rc, ...)                            \
-    do {                                                \
-        if ( cond )                                     \
-        {                                               \
-            int rc_ = lu_blocker(rc, d, __VA_ARGS__);   \
-                                                        \
-            first = first ?: rc_;                       \
-        }                                               \
-    } while ( 0 )
-
 static bool uses_psr(const struct domain *d)
 {
     unsigned int i;
@@ -180,7 +170,6 @@ static int cf_check check_domain(const struct domain *d)
 #ifdef CONFIG_ARGO
     BLOCK(d->argo, -EOPNOTSUPP, "argo: rings");
 #endif
-#undef BLOCK
 
     rc = check_running_state(d);
 

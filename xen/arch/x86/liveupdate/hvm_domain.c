@@ -28,16 +28,6 @@
 
 /* ---- Blockers ------------------------------------------------------------------ */
 
-#define BLOCK(cond, rc, ...)                            \
-    do {                                                \
-        if ( cond )                                     \
-        {                                               \
-            int rc_ = lu_blocker(rc, d, __VA_ARGS__);   \
-                                                        \
-            first = first ?: rc_;                       \
-        }                                               \
-    } while ( 0 )
-
 static int cf_check check_hvm_domain(const struct domain *d)
 {
     const bool stopped = atomic_read(&d->pause_count);
@@ -68,7 +58,6 @@ static int cf_check check_hvm_domain(const struct domain *d)
 
     return first;
 }
-#undef BLOCK
 
 /* ---- Save ---------------------------------------------------------------------- */
 

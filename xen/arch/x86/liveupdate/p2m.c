@@ -206,16 +206,6 @@ static int walk_table(struct p2m_walk *w, unsigned long mfn, unsigned int level,
 
 /* ---- Blockers ------------------------------------------------------------------ */
 
-#define BLOCK(cond, rc, ...)                            \
-    do {                                                \
-        if ( cond )                                     \
-        {                                               \
-            int rc_ = lu_blocker(rc, d, __VA_ARGS__);   \
-                                                        \
-            first = first ?: rc_;                       \
-        }                                               \
-    } while ( 0 )
-
 static int cf_check check_p2m(const struct domain *cd)
 {
     struct domain *d = (struct domain *)cd; /* for the locks' sake only */
@@ -250,7 +240,6 @@ static int cf_check check_p2m(const struct domain *cd)
 
     return first;
 }
-#undef BLOCK
 
 /* ---- Save ---------------------------------------------------------------------- */
 
