@@ -304,9 +304,58 @@ static int get_mmio(l1_pgentry_t l1e, struct domain *d)
  * Nearly every entry maps a page of the domain's own, plain or writable.  Nobody
  * else has these pages before the guests run, so counting needs no atomics, and
  * no TLB can hold an older use: what _get_page_type() guards against.
- *
- * False, with nothing taken: another page or another use.  Each comparison tests
- * the bits above a count and its range, at both ends, at once.
+ */
+#define WRITABLE (PGT_writable_page | PGT_validated)
+
+/*
+ * The first entry that maps a page, writable: it is as own_pages() left it.  False,
+ * with nothing taken: it is not.
+ */
+static always_inline bool get_new_page(struct page_info *page,
+                                       typeof(lu_owner_id(page)) owner)
+{
+    if ( page->count_info != (PGC_allocated | 1) || page->u.inuse.type_info ||
+         lu_owner_id(page) != owner )
+        return false;
+
+    page->count_info = PGC_allocated | 2;
+    page->u.inuse.type_info = WRITABLE | 1;
+
+    return true;
+}
+
+/* So many entries are taken without a look at where the table and the group end. */
+#define RUN 8
+
+/*
+ * Entries from `pte` on, of which the first is `e`: as many as map pages from `page` on
+ * one by one, writable and for the first time, are taken; `most` at most.
+ */
+static noinline unsigned long get_new_pages(const uint64_t *pte, uint64_t e,
+                                            struct page_info *page,
+                                            unsigned long owner,
+                                            unsigned long most)
+{
+    unsigned long n;
+    unsigned int i;
+
+    for ( n = 0; most - n >= RUN; n += RUN )
+    {
+#pragma GCC unroll 8
+        for ( i = 0; i < RUN; i++ )
+        {
+            if ( pte[n + i] != e || !get_new_page(&page[n + i], owner) )
+                return n + i;
+            e += PAGE_SIZE;
+        }
+    }
+
+    return n;
+}
+
+/*
+ * One entry.  False, with nothing taken: another page or another use.  Each comparison
+ * tests the bits above a count and its range, at both ends, at once.
  */
 static always_inline bool get_own_page(struct page_info *page,
                                        unsigned long owner, bool write)
@@ -320,10 +369,9 @@ static always_inline bool get_own_page(struct page_info *page,
 
     if ( write )
     {
-        const unsigned long plain = PGT_writable_page | PGT_validated;
-        const unsigned long type = page->u.inuse.type_info ?: plain;
+        const unsigned long type = page->u.inuse.type_info ?: WRITABLE;
 
-        if ( type - plain >= PGT_count_mask )
+        if ( type - WRITABLE >= PGT_count_mask )
             return false;
         page->u.inuse.type_info = type + 1;
     }
@@ -422,6 +470,7 @@ int lu_pv_promote_l1(struct page_info *page)
     const uint64_t odd_bits = put_pte_flags(L1_DISALLOW_MASK |
                                             PAGE_CACHE_ATTRS) | GRANT_BIT;
     uint64_t *const table = __map_domain_page(page), *pte;
+    uint64_t *const end = table + L1_PAGETABLE_ENTRIES;
     const unsigned long owner = lu_owner_id(page);
     /* The group that was looked at last, and its pages.  Far from any mfn: none. */
     unsigned long first = ~0UL >> 1;
@@ -430,7 +479,7 @@ int lu_pv_promote_l1(struct page_info *page)
 
     BUILD_BUG_ON(PDX_GROUP_COUNT % L1_PAGETABLE_ENTRIES);
 
-    for ( pte = table; pte < table + L1_PAGETABLE_ENTRIES; pte++ )
+    for ( pte = table; pte < end; pte++ )
     {
         const uint64_t e = *pte;
 
@@ -445,17 +494,34 @@ int lu_pv_promote_l1(struct page_info *page)
 
         if ( likely(!(e & odd_bits)) )
         {
-            const unsigned long mfn = (e & PADDR_MASK) >> PAGE_SHIFT;
+            unsigned long i = ((e & PADDR_MASK) >> PAGE_SHIFT) - first;
 
-            if ( unlikely(mfn - first >= L1_PAGETABLE_ENTRIES) &&
-                 mfn_valid(_mfn(mfn)) )
+            if ( unlikely(i >= L1_PAGETABLE_ENTRIES) &&
+                 mfn_valid(_mfn(first + i)) )
             {
-                first = mfn & ~(L1_PAGETABLE_ENTRIES - 1UL);
+                i += first;
+                first = i & ~(L1_PAGETABLE_ENTRIES - 1UL);
                 pages = mfn_to_page(_mfn(first));
+                i -= first;
             }
-            if ( likely(mfn - first < L1_PAGETABLE_ENTRIES) &&
-                 likely(get_own_page(&pages[mfn - first], owner, e & _PAGE_RW)) )
-                continue;
+            if ( likely(i < L1_PAGETABLE_ENTRIES) )
+            {
+                if ( e & _PAGE_RW )
+                {
+                    unsigned long n = get_new_pages(
+                        pte, e, &pages[i], owner,
+                        min_t(unsigned long, end - pte,
+                              L1_PAGETABLE_ENTRIES - i));
+
+                    if ( n )
+                    {
+                        pte += n - 1;
+                        continue;
+                    }
+                }
+                if ( likely(get_own_page(&pages[i], owner, e & _PAGE_RW)) )
+                    continue;
+            }
         }
 
         rc = get_l1e(pte, d);
