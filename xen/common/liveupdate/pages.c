@@ -395,9 +395,82 @@ int lu_read_extent(const struct lu_stream *s, const struct lu_rec *rec,
                        i * sizeof(*ext), ext, sizeof(*ext));
 }
 
+/* A page that is nobody's becomes an owner's, between its neighbours in a list. */
+static always_inline void take_page(struct page_info *pg, unsigned long owner,
+                                    unsigned long count, unsigned long pdx)
+{
+    lu_owner_id(pg) = owner;
+    pg->count_info = count;
+#ifndef CONFIG_BIGMEM
+    pg->list.next = pdx + 1;
+    pg->list.prev = pdx - 1;
+#endif
+}
+
+#define TAKE 8
+
 /*
- * What assign_pages() does, for pages that nobody can see before the domains run.
- * Its conditions hold here too: a domain that lives and may have that many pages.
+ * From pg on, `nr` at most; several at a time, since there are many.  Returns how
+ * many, less only if the next one is somebody's already.
+ */
+static noinline unsigned long take_pages(struct page_info *pg, unsigned long nr,
+                                         unsigned long owner,
+                                         unsigned long count)
+{
+    struct page_info *const first = pg, *const end = pg + nr;
+    unsigned long pdx = page_to_pdx(pg);
+    unsigned int i;
+
+    while ( pg < end )
+    {
+        unsigned long taken = 0;
+
+        if ( end - pg >= TAKE )
+        {
+#pragma GCC unroll 8
+            for ( i = 0; i < TAKE; i++ )
+                taken |= pg[i].count_info | lu_owner_id(&pg[i]);
+            if ( !taken )
+            {
+#pragma GCC unroll 8
+                for ( i = 0; i < TAKE; i++ )
+                    take_page(&pg[i], owner, count, pdx + i);
+                pg += TAKE;
+                pdx += TAKE;
+                continue;
+            }
+        }
+
+        if ( pg->count_info || lu_owner_id(pg) )
+            break;
+        take_page(pg++, owner, count, pdx++);
+    }
+
+    return pg - first;
+}
+
+/* Pages that were taken, to the end of their owner's list. */
+static void list_pages(struct page_info *pg, unsigned int nr,
+                       struct page_list_head *list)
+{
+#ifdef CONFIG_BIGMEM
+    /* Its lists have heads of another kind. */
+    for ( ; nr; nr--, pg++ )
+        page_list_add_tail(pg, list);
+#else
+    struct page_list_head run = { .next = pg, .tail = &pg[nr - 1] };
+
+    run.next->list.prev = PAGE_LIST_NULL;
+    run.tail->list.next = PAGE_LIST_NULL;
+    page_list_splice(list, &run);
+    page_list_move(list, &run);
+#endif
+}
+
+/*
+ * What assign_pages() does, for one page or more that nobody can see before the
+ * domains run.  Its conditions hold here too: a domain that lives and may have that
+ * many pages.
  */
 static int own_pages(struct page_info *pg, unsigned int nr, struct domain *d,
                      unsigned int kind)
@@ -406,10 +479,7 @@ static int own_pages(struct page_info *pg, unsigned int nr, struct domain *d,
     const unsigned long count = (is_extra ? PGC_extra : 0) |
                                 (kind == LU_EXT_GIVEN ? 0 : PGC_allocated) | 1;
     const unsigned int tot = domain_tot_pages(d);
-    const unsigned long owner = lu_owner_id_of(d);
-    struct page_list_head *list = is_extra ? &d->extra_page_list
-                                           : &d->page_list;
-    unsigned int i;
+    unsigned long n;
 
     if ( d->is_dying )
         return lu_error(-EINVAL, d, "MEMORY: it is dying");
@@ -420,28 +490,23 @@ static int own_pages(struct page_info *pg, unsigned int nr, struct domain *d,
         return lu_error(-E2BIG, d, "MEMORY: %u and %u more pages",
                         d->tot_pages, nr);
 
+    n = take_pages(pg, nr, lu_owner_id_of(d), count);
+    if ( n < nr )
+        return lu_error(-EEXIST, d,
+                        "MEMORY: page %#lx has count_info %#lx already",
+                        mfn_x(page_to_mfn(&pg[n])), pg[n].count_info);
+
     spin_lock(&d->page_alloc_lock);
 
     if ( is_extra )
         d->extra_pages += nr;
     if ( domain_adjust_tot_pages(d, nr) == nr )
         get_knownalive_domain(d);
-
-    for ( i = 0; i < nr; i++ )
-    {
-        if ( pg[i].count_info || lu_owner_id(&pg[i]) )
-            break;
-        lu_owner_id(&pg[i]) = owner;
-        pg[i].count_info = count;
-        page_list_add_tail(&pg[i], list);
-    }
+    list_pages(pg, nr, is_extra ? &d->extra_page_list : &d->page_list);
 
     spin_unlock(&d->page_alloc_lock);
 
-    return i == nr ? 0
-                   : lu_error(-EEXIST, d,
-                              "MEMORY: page %#lx has count_info %#lx already",
-                              mfn_x(page_to_mfn(&pg[i])), pg[i].count_info);
+    return 0;
 }
 
 static int assign_extent(const struct lu_extent_rec *ext, struct domain *d)
