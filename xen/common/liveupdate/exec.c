@@ -302,7 +302,7 @@ static int prepare(const struct kexec_image *image, struct stream_mem *mem)
     lu_report_feature(NULL);
     rc = image ? lu_image_verify(image) : 0;
     err = check_all();
-    rc = rc ?: err;
+    rc = rc ?: err ?: lu_refs_begin();
     if ( rc )
         return rc;
 

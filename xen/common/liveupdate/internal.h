@@ -329,6 +329,16 @@ int lu_policy_restore(struct domain *d);
 int lu_pv_normalise(struct domain *d);
 /* pagetables.c: references to a table of d (level 1-4), validating it. */
 int lu_pv_get_table(struct domain *d, uint64_t mfn, unsigned int level);
+/* refs.c: sums of the references to the pages of each domain; see there. */
+int lu_refs_begin(void);
+int lu_refs_reserve(void);
+void lu_refs_end(void);
+void lu_refs_reset(void);
+long lu_refs_add(const struct domain *d, const struct page_info *pg,
+                 unsigned long most);
+const struct lu_pagetables_rec *lu_refs_of(const struct domain *d);
+struct lu_pin_rec *lu_refs_next_pin(const struct domain *d,
+                                    struct lu_pin_rec *prev);
 /* vcpu_info.c: v's registered vcpu_info, whose content is live. */
 int lu_map_vcpu_info(struct vcpu *v, uint64_t mfn, uint32_t offset);
 /* Bytes of extended state of a vCPU that are carried. */

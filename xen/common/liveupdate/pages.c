@@ -5,7 +5,8 @@
  * Save walks the frame table once and writes every page that must survive as
  * sorted extents: pages of domains, Xen heap pages shared with them, the chunks
  * of the machine to phys table, and the stream itself.  What is in no extent is
- * free or private to this Xen; nobody has to enumerate that.
+ * free or private to this Xen; nobody has to enumerate that.  What the pages of
+ * domains are used as is counted on the way, for PAGETABLES (refs.c).
  *
  * In the new Xen the early boot keeps these pages out of every allocator
  * (arch/x86/liveupdate/boot.c); restore here gives them back to their domains.
@@ -95,8 +96,8 @@ static void cf_check count_chunk(void *ctx, const struct lu_m2p_chunk_rec *c)
 }
 
 /*
- * While everything runs: room for the list, sized for `nr_internal` pages of the
- * stream.  Freed by lu_pages_done().
+ * While everything runs, after the dry save: room for the list, sized for
+ * `nr_internal` pages of the stream.  Freed by lu_pages_done().
  */
 int lu_pages_prepare(unsigned int nr_internal)
 {
@@ -111,7 +112,7 @@ int lu_pages_prepare(unsigned int nr_internal)
     extra_full = false;
     extra = xmalloc_array(struct lu_extent_rec, max_extra);
 
-    return extra ? 0 : -ENOMEM;
+    return extra ? lu_refs_reserve() : -ENOMEM;
 }
 
 void lu_pages_internal(unsigned long mfn, unsigned int count)
@@ -147,6 +148,7 @@ void lu_pages_done(void)
 {
     XFREE(extra);
     nr_extra = max_extra = 0;
+    lu_refs_end();
 }
 
 /* ---- The scan ------------------------------------------------------------ */
@@ -242,7 +244,8 @@ static bool is_p2m_table(const struct page_info *pg)
 
 /*
  * From a page of a domain on, how many are of its owner and, for what classify()
- * looks at, in its state; `most` at most, all in one SCAN_STEP.
+ * looks at, in its state; `most` at most, all in one SCAN_STEP.  Of kinds that
+ * lu_refs_add() does not know.
  */
 static unsigned long alike(const struct page_info *pg, unsigned long most)
 {
@@ -327,14 +330,23 @@ static void scan_range(struct scan *sc, unsigned long s, unsigned long e,
         {
             unsigned long end = min_t(unsigned long, e,
                                       (mfn | (SCAN_STEP - 1)) + 1);
+            long n;
 
             BUILD_BUG_ON(PDX_GROUP_COUNT % SCAN_STEP);
             if ( *next < nr_extra )
                 end = min_t(unsigned long, end, extra[*next].mfn);
-            end = mfn + alike(pg, end - mfn);
-            emit(sc, mfn, end - mfn, owner->domain_id, kind);
-            mfn = end;
-            continue;
+            if ( kind == LU_EXT_RAM || kind == LU_EXT_GIVEN )
+                n = lu_refs_add(owner, pg, end - mfn);
+            else
+                n = alike(pg, end - mfn);
+            if ( n < 0 )
+                sc->rc = n;
+            if ( n > 0 )
+            {
+                emit(sc, mfn, n, owner->domain_id, kind);
+                mfn += n;
+                continue;
+            }
         }
         else if ( owner == dom_xen || is_p2m_table(pg) )
             /* M2P and P2Ms, which a dry run has no list of: no room either. */
@@ -370,6 +382,7 @@ static int cf_check save_memory(struct lu_stream *s, struct domain *d)
     }
 
     memset(sc.room, 0, sizeof(*sc.room));
+    lu_refs_reset();
 
     for ( i = 0; i < e820.nr_map && !rc && !sc.rc; i++ )
         if ( e820.map[i].type == E820_RAM )
@@ -509,6 +522,12 @@ static int own_pages(struct page_info *pg, unsigned int nr, struct domain *d,
     return 0;
 }
 
+/* The frame table is contiguous within a group: pages from mfn to its end. */
+static unsigned long group_room(unsigned long mfn)
+{
+    return PDX_GROUP_COUNT - (mfn & (PDX_GROUP_COUNT - 1));
+}
+
 static int assign_extent(const struct lu_extent_rec *ext, struct domain *d)
 {
     unsigned long done = 0;
@@ -516,10 +535,8 @@ static int assign_extent(const struct lu_extent_rec *ext, struct domain *d)
     while ( done < ext->count )
     {
         const unsigned long mfn = ext->mfn + done;
-        /* The frame table is contiguous within a group. */
-        const unsigned long room = PDX_GROUP_COUNT -
-                                   (mfn & (PDX_GROUP_COUNT - 1));
-        unsigned int nr = min(ext->count - done, room);
+        unsigned int nr = min_t(unsigned long, ext->count - done,
+                                group_room(mfn));
         int rc = own_pages(mfn_to_page(_mfn(mfn)), nr, d, ext->kind);
 
         if ( rc )
@@ -558,7 +575,8 @@ static int cf_check restore_memory(const struct lu_stream *s,
         case LU_EXT_RAM:
         case LU_EXT_EXTRA:
         case LU_EXT_SHARED:
-            d = lu_domain(ext.domid);
+            if ( !d || d->domain_id != ext.domid )
+                d = lu_domain(ext.domid);
             if ( !d )
                 return lu_error(-ESRCH, NULL,
                                 "MEMORY: extent %u is of d%u, which is not in the stream",
@@ -620,6 +638,31 @@ void lu_pages_resume(void)
     }
 }
 
+/* Pages of one group: each d's, and counted for the audit of PAGETABLES. */
+static int audit_pages(struct domain *d, unsigned int kind,
+                       const struct page_info *pg, unsigned long nr)
+{
+    while ( nr )
+    {
+        long n = page_get_owner(pg) == d;
+
+        if ( n && (kind == LU_EXT_RAM || kind == LU_EXT_GIVEN) )
+            n = lu_refs_add(d, pg, nr);
+        if ( n < 0 )
+            return n;
+        if ( !n )
+            return lu_error(-EIO, d,
+                            kind == LU_EXT_SHARED
+                            ? "MEMORY: shared page %#lx was adopted by nobody: count_info %#lx"
+                            : "MEMORY: page %#lx is not its any more: count_info %#lx",
+                            mfn_x(page_to_mfn(pg)), pg->count_info);
+        pg += n;
+        nr -= n;
+    }
+
+    return 0;
+}
+
 /* No preserved page may be left without its owner. */
 static int cf_check audit_memory(const struct lu_stream *s, struct domain *d)
 {
@@ -629,26 +672,24 @@ static int cf_check audit_memory(const struct lu_stream *s, struct domain *d)
     int rc;
 
     rc = lu_find(s, LU_REC_MEMORY, LU_DOMID_HOST, &rec) ?:
-         lu_rec_read(s, &rec, 0, &r, sizeof(r));
+         lu_rec_read(s, &rec, 0, &r, sizeof(r)) ?: lu_refs_begin();
 
     for ( i = 0; !rc && i < r.nr_extents; i++ )
     {
         struct lu_extent_rec ext;
-        unsigned long j;
+        unsigned long n;
 
         rc = lu_read_extent(s, &rec, &r, i, &ext);
-        if ( rc || ext.kind != LU_EXT_SHARED )
+        if ( rc || ext.domid == LU_DOMID_HOST || ext.kind == LU_EXT_P2M )
             continue;
 
-        d = lu_domain(ext.domid);
-        for ( j = 0; j < ext.count; j++ )
+        if ( !d || d->domain_id != ext.domid )
+            d = lu_domain(ext.domid);
+        for ( ; !rc && ext.count; ext.mfn += n, ext.count -= n )
         {
-            const struct page_info *pg = mfn_to_page(_mfn(ext.mfn + j));
-
-            if ( page_get_owner(pg) != d )
-                rc = lu_error(-EIO, d,
-                              "MEMORY: shared page %#lx was adopted by nobody: count_info %#lx",
-                              ext.mfn + j, pg->count_info);
+            n = min_t(unsigned long, ext.count, group_room(ext.mfn));
+            rc = audit_pages(d, ext.kind, mfn_to_page(_mfn(ext.mfn)), n);
+            process_pending_softirqs();
         }
     }
 

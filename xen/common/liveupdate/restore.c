@@ -120,6 +120,7 @@ struct domain *__init lu_restore_domains(void)
         }
     }
 
+    lu_refs_end();
     lu_raise(LU_RAISE_AUDITED);
     lu_progress.restored_tsc = rdtsc();
 

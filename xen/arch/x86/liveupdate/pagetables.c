@@ -9,15 +9,14 @@
  * tables again in the new Xen, which takes every reference that the entries
  * below them hold and rewrites Xen's own slots in the L4 tables; what only a
  * CR3, a GDT or a vcpu_info holds is taken by PV_VCPU.  The audit compares the
- * sums after all of that.
+ * sums after all of that.  Sums and pins come from the walks of MEMORY, see refs.c.
  *
  * Validation does for a kept table what it does for a new one, but for L1
  * entries (get_l1e()), which the old Xen has let through already: an entry
  * may map a page of another domain, by grant or by privilege, and holds the
  * references for it; a right to MMIO may have been withdrawn since.
  *
- * What can fail: linear page tables across two tables of one level, a table in
- * the middle of an interrupted teardown, and mappings of Xen's own pages other
+ * What can fail: a table in the middle of an interrupted teardown, and mappings of Xen's own pages other
  * than the M2P are blockers.  A table that does not validate, or an audit of the
  * table types that does not come out even, is fatal.
  */
@@ -142,142 +141,41 @@ int lu_pv_normalise(struct domain *d)
     return 0;
 }
 
-/* ---- Sums ------------------------------------------------------------------ */
-
-/* What nearly all pages are, in registers: allocated, and plain or writable. */
-struct plain {
-    uint64_t page_refs, writable_refs;
-};
-
-/* A page that is; otherwise nothing is counted, and add_page() has to look. */
-static always_inline bool add_plain(struct plain *sum,
-                                    const struct page_info *pg)
-{
-    const unsigned long info = pg->u.inuse.type_info;
-
-    if ( !(pg->count_info & PGC_allocated) ||
-         (info && (info & ~PGT_count_mask) !=
-                  (PGT_writable_page | PGT_validated)) )
-        return false;
-
-    sum->page_refs += pg->count_info & PGC_count_mask;
-    sum->writable_refs += info & PGT_count_mask;
-
-    return true;
-}
-
-static void add_page(struct lu_pagetables_rec *r, const struct page_info *pg)
-{
-    const unsigned long info = pg->u.inuse.type_info;
-    const unsigned long refs = info & PGT_count_mask;
-
-    r->page_refs += pg->count_info & PGC_count_mask;
-    /* One of these is restore's, see own_pages(). */
-    if ( lu_booting && !(pg->count_info & PGC_allocated) )
-        r->page_refs--;
-
-    if ( info & PGT_partial )
-    {
-        r->flags |= LU_PT_F_INEXACT;
-        return;
-    }
-    if ( !refs || !(info & PGT_validated) )
-        return;
-
-    switch ( info & PGT_type_mask )
-    {
-    case PGT_l1_page_table:
-    case PGT_l2_page_table:
-    case PGT_l3_page_table:
-    case PGT_l4_page_table:
-    {
-        unsigned int i = MASK_EXTR(info, PGT_type_mask) - 1;
-
-        r->tables[i]++;
-        r->table_refs[i] += refs;
-        break;
-    }
-
-    case PGT_seg_desc_page:
-        r->segdesc_refs += refs;
-        break;
-
-    case PGT_writable_page:
-        r->writable_refs += refs;
-        break;
-    }
-}
-
 /* ---- Save ------------------------------------------------------------------ */
-
-static int save_page(struct lu_stream *s, const struct domain *d,
-                     struct lu_pagetables_rec *r, const struct page_info *pg)
-{
-    const unsigned long info = pg->u.inuse.type_info;
-    const unsigned int level = MASK_EXTR(info, PGT_type_mask);
-    const struct lu_pin_rec pin = {
-        .mfn = mfn_x(page_to_mfn(pg)),
-        .level = level,
-    };
-
-    add_page(r, pg);
-
-    if ( !level || level > 4 || !(info & PGT_validated) ||
-         !(info & PGT_count_mask) )
-        return 0;
-
-    if ( pg->linear_pt_count )
-        return lu_blocker(-EOPNOTSUPP, d,
-                          "linear-pt: L%u table %#lx is linked with another one of its level",
-                          level, mfn_x(page_to_mfn(pg)));
-
-    if ( !(info & PGT_pinned) )
-        return 0;
-
-    r->nr_pins++;
-
-    return lu_rec_put(s, &pin, sizeof(pin));
-}
 
 static int cf_check save_pagetables(struct lu_stream *s, struct domain *d)
 {
-    struct lu_pagetables_rec r = {
-        .id = lu_id(&lu_kind_pagetables, d, 0),
-    };
-    const struct page_info *pg;
-    struct plain plain = { };
-    /* With IRQs off nothing else runs, and the lock is none for IRQs off. */
-    const bool lock = local_irq_is_enabled();
+    const struct lu_pagetables_rec *sums = lu_refs_of(d);
+    struct lu_pin_rec *pin = NULL;
+    struct lu_pagetables_rec r;
     const struct vcpu *v;
+    unsigned int i;
     int rc;
 
     if ( !is_pv_domain(d) )
         return 0;
+    if ( !sums )
+        return -ENOSPC;
 
-    r.flags = (_PAGE_GNTTAB ? LU_PT_F_GRANT_BIT : 0) |
-              (d->arch.pv.check_l1tf ? LU_PT_F_L1TF : 0);
+    r = *sums;
+    r.id = lu_id(&lu_kind_pagetables, d, 0);
+    r.flags |= (_PAGE_GNTTAB ? LU_PT_F_GRANT_BIT : 0) |
+               (d->arch.pv.check_l1tf ? LU_PT_F_L1TF : 0);
 
-    if ( !lock )
+    /* With IRQs on this is for practice. */
+    if ( !local_irq_is_enabled() )
         for_each_vcpu ( d, v )
             if ( v->arch.old_guest_table )
                 return -EBUSY;
 
     rc = lu_rec_begin(s, LU_REC_PAGETABLES) ?: lu_rec_put(s, &r, sizeof(r));
-
-    if ( lock )
-        spin_lock(&d->page_alloc_lock);
-    page_list_for_each ( pg, &d->page_list )
+    for ( i = 0; !rc && i < r.nr_pins; i++ )
     {
-        if ( likely(add_plain(&plain, pg)) )
-            continue;
-        rc = rc ?: save_page(s, d, &r, pg);
+        pin = lu_refs_next_pin(d, pin);
+        rc = lu_rec_put(s, pin, sizeof(*pin));
     }
-    if ( lock )
-        spin_unlock(&d->page_alloc_lock);
-    r.page_refs += plain.page_refs;
-    r.writable_refs += plain.writable_refs;
 
-    return rc ?: lu_rec_patch(s, 0, &r, sizeof(r)) ?: lu_rec_end(s);
+    return rc ?: lu_rec_end(s);
 }
 
 /* ---- Restore --------------------------------------------------------------- */
@@ -668,9 +566,8 @@ static int cf_check audit_pagetables(const struct lu_stream *s,
         "L1 table references", "L2 table references", "L3 table references",
         "L4 table references",
     };
-    struct lu_pagetables_rec then, now = { };
-    const struct page_info *pg;
-    struct plain plain = { };
+    const struct lu_pagetables_rec *now = lu_refs_of(d);
+    struct lu_pagetables_rec then;
     struct lu_rec rec;
     unsigned int i;
     bool exact;
@@ -679,17 +576,9 @@ static int cf_check audit_pagetables(const struct lu_stream *s,
     if ( !is_pv_domain(d) )
         return 0;
 
-    if ( lu_find(s, LU_REC_PAGETABLES, d->domain_id, &rec) ||
+    if ( !now || lu_find(s, LU_REC_PAGETABLES, d->domain_id, &rec) ||
          lu_rec_read(s, &rec, 0, &then, sizeof(then)) )
         return lu_error(-ENOENT, d, "PAGETABLES: no such record");
-
-    spin_lock(&d->page_alloc_lock);
-    page_list_for_each ( pg, &d->page_list )
-        if ( !likely(add_plain(&plain, pg)) )
-            add_page(&now, pg);
-    spin_unlock(&d->page_alloc_lock);
-    now.page_refs += plain.page_refs;
-    now.writable_refs += plain.writable_refs;
 
     /*
      * A half validated table held references that are not taken again: nothing to
@@ -699,21 +588,21 @@ static int cf_check audit_pagetables(const struct lu_stream *s,
 
     for ( i = 0; i < ARRAY_SIZE(tables); i++ )
     {
-        int err = audit_sum(d, exact, exact, tables[i], now.tables[i],
+        int err = audit_sum(d, exact, exact, tables[i], now->tables[i],
                             then.tables[i]);
 
         rc = rc ?: err;
-        err = audit_sum(d, exact, exact, refs[i], now.table_refs[i],
+        err = audit_sum(d, exact, exact, refs[i], now->table_refs[i],
                         then.table_refs[i]);
         rc = rc ?: err;
     }
 
     /* These have many holders, of other kinds of state. */
-    audit_sum(d, exact, false, "descriptor table references", now.segdesc_refs,
+    audit_sum(d, exact, false, "descriptor table references", now->segdesc_refs,
               then.segdesc_refs);
-    audit_sum(d, exact, false, "writable references", now.writable_refs,
+    audit_sum(d, exact, false, "writable references", now->writable_refs,
               then.writable_refs);
-    audit_sum(d, exact, false, "page references", now.page_refs, then.page_refs);
+    audit_sum(d, exact, false, "page references", now->page_refs, then.page_refs);
 
     return rc;
 }
