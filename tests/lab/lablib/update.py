@@ -202,6 +202,9 @@ class Updates:
         if "loglvl=" not in host.append:
             lab.check(banners == 1, f"{name}: one new Xen started",
                       f"{banners} banners in the log")
+        # A warning of Xen's: references that are not as they were.
+        sums = re.findall(r"live-update: (.*audit: .*, were \d+)", text)
+        lab.check(not sums, f"{name}: sums of references agree", "; ".join(sums))
         want = build_id(self.images[which])
         runs = host.must("xl info build_id").strip()
         lab.check(runs == want, f"{name}: the loaded Xen runs",
