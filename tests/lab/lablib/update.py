@@ -74,22 +74,6 @@ def execute(host, limit=300):
     return host.run("kexec -x --exec-live-update 2>&1", limit)
 
 
-def again(host, tries=5):
-    """execute(), and once more when Xen says that this helps (EAGAIN).
-
-    A debug build refuses when it meets a page table that is being torn down.
-    """
-    while True:
-        start = host.log.stat().st_size
-        rc, out = execute(host)
-        tries -= 1
-        if rc == 0 or not tries or \
-                "nothing was changed (-11)" not in "".join(reasons(host, start)):
-            return rc, out
-        print("  " + "; ".join(line.strip() for line in reasons(host, start)),
-              flush=True)
-
-
 def reasons(host, since):
     """Xen's own words on a live update in serial.log after offset `since`."""
     text = host.log.read_bytes()[since:].decode(errors="replace")
@@ -191,7 +175,7 @@ class Updates:
             return False
         uptime = self._uptime()
         self.witnesses.window()
-        rc, out = again(host)
+        rc, out = execute(host)
         if not lab.check(rc == 0, f"{name}: kexec executes it",
                          "; ".join([out.strip(), *reasons(host, since)])):
             return False

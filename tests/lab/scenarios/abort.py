@@ -5,12 +5,17 @@ Needs a flavour with fault injection (FLAVOUR, default 4.17-lab).  For each orde
 ORDERS the next update fails at that place; the hypercall must return an error, the
 log must say that nothing was changed, every witness must go on.  Allocation failures
 are tried one after the other, from the first to the first that the update does not
-reach any more, or ALLOCS of them.  At the end an update without an order succeeds.
+reach any more, or ALLOCS of them.  What is over in a moment is tried again within the
+hypercall, so often and no more, and not at all with liveupdate-wait=0.  At the end an
+update without an order succeeds.
 """
 
 from lablib.update import Updates, execute, install, load, reasons
 
 ORDERS = "freeze,jump"
+
+# So often an update is tried in all, see MOST_TRIES in Xen's passing.c.
+TRIES = 10
 
 
 def attempt(lab, host, path, order):
@@ -29,6 +34,31 @@ def failed_cleanly(lab, host, w, order, before, result):
     lab.check(rc != 0 and "nothing was changed" in said,
               f"{order}: refused, nothing changed", f"rc {rc}: {said}")
     lab.goes_on(w, before, f"{order}: dom0 goes on")
+
+
+def tries(said):
+    """How often Xen says that it tries again."""
+    return said.count("live-update: not now (-11), trying again")
+
+
+def moments(lab, host, w, updates, path):
+    """What passes: an update waits for it, and not for ever."""
+    for wait, want in ((5000, TRIES), (0, 1)):
+        host.must(f"xl set-parameters liveupdate-wait={wait} 2>&1")
+        before = w.sample()
+        rc, said = attempt(lab, host, path, f"again={TRIES}")
+        name = f"liveupdate-wait={wait}"
+        failed_cleanly(lab, host, w, name, before, (rc, said))
+        lab.check(tries(said) == want - 1 and said.count("fault: ") == want and
+                  "nothing was changed (-11)" in said,
+                  f"{name}: tried {want} times", said)
+    host.must("xl set-parameters liveupdate-wait=5000 2>&1 && "
+              f"xenhypfs write /params/lu-fault again={TRIES - 1}")
+    since = host.log.stat().st_size
+    lab.check(updates.once(), "an update that is held up for moments takes place")
+    said = "\n".join(reasons(host, since))
+    lab.check(tries(said) == TRIES - 1 and "refused" not in said,
+              f"in the {TRIES}th try", said)
 
 
 def run(lab):
@@ -54,5 +84,6 @@ def run(lab):
                 break
             failed_cleanly(lab, host, w, order, before, result)
         host.must("xenhypfs write /params/lu-fault none")
+        moments(lab, host, w, updates, paths[0])
         lab.check(updates.once(), "an update afterwards succeeds")
         updates.finish()

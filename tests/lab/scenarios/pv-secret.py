@@ -23,7 +23,7 @@ import re
 
 from lablib import guest
 from lablib.place import LabError
-from lablib.update import Updates, again, execute, install, load, reasons
+from lablib.update import Updates, execute, install, load, reasons
 
 PAGE = 4096
 PARTS = "refused,alive,dead"
@@ -130,7 +130,7 @@ def part_dead(lab, host, updates, secret):
               "dead: the dead guest's pages are not scrubbed yet",
               f"{len(before['memory'])} pages of {FILL << 8}")
     since = host.log.stat().st_size
-    rc, out = again(host)
+    rc, out = execute(host)
     updates.count += 1
     lab.check(rc == 0, "dead: an update right after the guest's death",
               f"{out} {reasons(host, since)}")

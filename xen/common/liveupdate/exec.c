@@ -14,7 +14,8 @@
  *
  * What can fail: everything up to the INIT, and all of it is undone in reverse
  * order by the ladder at the end of lu_exec(): the host goes on as if nothing
- * had happened, the hypercall returns the errno, the log has the reason.
+ * had happened, the hypercall returns the errno, the log has the reason.  What may be
+ * over in a moment is tried again first (lu_again()).
  */
 #include <xen/console.h>
 #include <xen/domain.h>
@@ -291,8 +292,10 @@ static uint64_t with_slack(uint64_t bytes)
 /*
  * All that can be found while everything runs, and the stream's memory.  Without an
  * image what depends on one is left out.  The caller frees `mem` in any case.
+ * `checked`: no blocker was found.
  */
-static int prepare(const struct kexec_image *image, struct stream_mem *mem)
+static int prepare(const struct kexec_image *image, struct stream_mem *mem,
+                   bool *checked)
 {
     struct lu_stream s;
     int rc, err;
@@ -306,6 +309,7 @@ static int prepare(const struct kexec_image *image, struct stream_mem *mem)
     if ( rc )
         return rc;
 
+    *checked = true;
     lu_write_init(&s, NULL, NULL, ~0UL >> 1);
     rc = save_all(&s);
     lu_report_feature("room");
@@ -322,7 +326,8 @@ static int prepare(const struct kexec_image *image, struct stream_mem *mem)
 long lu_check(const struct kexec_image *image)
 {
     struct stream_mem mem = { };
-    int rc = prepare(image, &mem);
+    bool checked = false;
+    int rc = prepare(image, &mem, &checked);
 
     free_stream(&mem);
     lu_pages_done();
@@ -332,13 +337,14 @@ long lu_check(const struct kexec_image *image)
 
 /*
  * Idle vCPU of CPU0, IRQs on, `caller` is the vCPU in the hypercall (asleep).
- * Does not return on success.
+ * Does not return on success; -ERESTART: try again, domains having run.
  */
 long lu_exec(struct kexec_image *image, struct vcpu *caller)
 {
     struct stream_mem mem = { };
     struct lu_stream s;
     unsigned long flags;
+    bool checked = false;
     int rc;
 
     ASSERT(smp_processor_id() == 0 && is_idle_vcpu(current));
@@ -347,7 +353,7 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
         return -EBUSY;
 
     printk(XENLOG_INFO "live-update: checking\n");
-    rc = prepare(image, &mem);
+    rc = prepare(image, &mem, &checked);
     if ( rc )
         goto out;
 
@@ -391,8 +397,9 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
     rc = save_all(&s);
     lu_report_feature("room");
     rc = rc ?: lu_room_check(&lu_room, lu_image_page_info_size());
+    /* A mistake of ours: not to be hidden by trying again. */
     if ( !rc && !lu_evtchn_unchanged() )
-        rc = lu_error(-EAGAIN, NULL,
+        rc = lu_error(-EIO, NULL,
                       "a port was made pending after its record was written");
     if ( !rc )
         rc = lu_fault_sealed(&s);
@@ -414,6 +421,11 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
  out:
     free_stream(&mem);
     lu_pages_done();
+    if ( lu_again(checked ? rc : 0) )
+    {
+        printk(XENLOG_INFO "live-update: not now (%d), trying again\n", rc);
+        return -ERESTART;
+    }
     printk(XENLOG_WARNING "live-update: refused, nothing was changed (%d)\n",
            rc);
 

@@ -6,6 +6,7 @@
  *   none             take the order back
  *   alloc=<n>        allocation number n (from 1) of the next update fails
  *   freeze           the domains are frozen, then the update is refused
+ *   again=<n>        the same n times, as if it were over in a moment
  *   jump             all is saved and sealed, then the update is refused
  *   crumb            the breadcrumb is damaged after its checksum was made
  *   record=<t>:<b>   byte b of the first record of type t is flipped after sealing
@@ -13,8 +14,8 @@
  *                    and says something that is wrong
  *   hide=<t>         the first record of type t is made one that nobody knows and
  *                    that may be skipped; the checksum fits
- * A flip is of bit 0; b counts the body's bytes.  An order serves one update and is
- * gone then.
+ * A flip is of bit 0; b counts the body's bytes.  An order serves one update (again=:
+ * n tries) and is gone then.
  *
  * What can fail: an order that is not understood is refused with -EINVAL, one
  * that names no record lets the update fail with -ENOENT.
@@ -27,9 +28,9 @@
 #include "internal.h"
 
 static enum {
-    NONE, ALLOC, FREEZE, JUMP, CRUMB, RECORD, RESEAL, HIDE
+    NONE, ALLOC, FREEZE, AGAIN, JUMP, CRUMB, RECORD, RESEAL, HIDE
 } order;
-static unsigned int alloc_nr, rec_type, rec_byte;
+static unsigned int alloc_nr, again_nr, rec_type, rec_byte;
 
 static char text[32] = "none";
 
@@ -54,6 +55,11 @@ static int cf_check parse_order(const char *s)
     }
     else if ( !strcmp(s, "freeze") )
         order = FREEZE;
+    else if ( !strncmp(s, "again=", 6) )
+    {
+        again_nr = simple_strtoul(s + 6, &end, 0);
+        order = again_nr ? AGAIN : NONE;
+    }
     else if ( !strcmp(s, "jump") )
         order = JUMP;
     else if ( !strcmp(s, "crumb") )
@@ -104,6 +110,13 @@ bool lu_fault_alloc(void)
 
 int lu_fault_frozen(void)
 {
+    if ( order == AGAIN )
+    {
+        if ( !--again_nr )
+            take(AGAIN);
+        return lu_error(-EAGAIN, NULL, "fault: %u more times", again_nr);
+    }
+
     return take(FREEZE) ? lu_error(-EIO, NULL, "fault: after the freeze")
                         : 0;
 }

@@ -236,6 +236,14 @@ bool lu_waiting(void);
 int lu_wait_abort(void);
 bool lu_wait_aborted(void);
 unsigned int lu_wait_ms(void);
+/*
+ * lu_exec(): whether to try again after LU_NAP, `rc` being what refused after no
+ * blocker had been found, 0 if it was a blocker.
+ */
+bool lu_again(int rc);
+/* Between two looks at what passes; domains run. */
+#define LU_NAP MILLISECS(10)
+
 /* How many grants of domain rd, or DOMID_INVALID, has ld mapped?  No locks. */
 unsigned int lu_grants_mapped(const struct domain *ld, domid_t rd);
 

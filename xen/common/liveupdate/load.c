@@ -9,13 +9,18 @@
  * What was loaded is then inspected where it lies (image.c).
  *
  * Exec: waits for what passes (passing.c), the hypercall being called again and
- * again; then continues on CPU0's idle vCPU, where lu_exec() takes over.
+ * again; then continues on CPU0's idle vCPU, where lu_exec() takes over.  The calling
+ * vCPU is paused until that has failed; a timer starts it once more where this may
+ * help, so that domains run on CPU0 in between.
  *
  * Query: looks (status.c), or tries on the same idle vCPU how far an update would get.
  *
  * What can fail: no zone, a segment outside it, an image that is refused: each
- * is an errno to the caller and a line in the log, and no image is loaded then.
+ * is an errno to the caller and a line in the log, and no image is loaded then.  Exec
+ * while another vCPU's is under way: -EBUSY.
  */
+#include <xen/tasklet.h>
+#include <xen/timer.h>
 
 #define LU_NO_ZONE \
     "no memory was set aside: boot Xen with liveupdate=<size>"
@@ -53,24 +58,50 @@ static struct kexec_image *lu_loaded_image(void)
            ? kexec_image[KEXEC_IMAGE_LIVE_UPDATE_BASE + pos] : NULL;
 }
 
-static long cf_check lu_exec_tasklet(void *caller)
+/* The vCPU in the hypercall, paused and its domain held; NULL: there is none. */
+static struct vcpu *exec_caller;
+
+static void cf_check exec_work(void *unused);
+static DECLARE_TASKLET(exec_tasklet, exec_work, NULL);
+
+static void cf_check exec_again(void *unused)
 {
+    tasklet_schedule_on_cpu(&exec_tasklet, 0);
+}
+
+static void cf_check exec_work(void *unused)
+{
+    static struct timer nap;
+    struct vcpu *v = exec_caller;
     struct kexec_image *image;
-    long rc;
+    long rc = -EBUSY;
+
+    /* Its registers are complete once it has left its CPU. */
+    vcpu_sleep_sync(v);
 
     /* Holds off load and unload of the image that is about to run. */
-    if ( test_and_set_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags) )
-        return -EBUSY;
+    if ( !test_and_set_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags) )
+    {
+        lu_report_begin(XEN_LIVE_UPDATE_OP_exec);
+        image = lu_loaded_image();
+        rc = image ? lu_exec(image, v)
+                   : lu_error(-ENOENT, NULL, "exec: no image is loaded");
+        lu_report_end(rc == -ERESTART ? -EAGAIN : rc);
+        clear_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags);
+    }
 
-    lu_report_begin(XEN_LIVE_UPDATE_OP_exec);
-    image = lu_loaded_image();
-    rc = image ? lu_exec(image, caller)
-               : lu_error(-ENOENT, NULL, "exec: no image is loaded");
-    lu_report_end(rc);
+    if ( rc == -ERESTART )
+    {
+        if ( !nap.function )
+            init_timer(&nap, exec_again, NULL, 0);
+        set_timer(&nap, NOW() + LU_NAP);
+        return;
+    }
 
-    clear_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags);
-
-    return rc;
+    arch_hypercall_tasklet_result(v, rc);
+    exec_caller = NULL;
+    vcpu_unpause(v);
+    put_domain(v->domain);
 }
 
 static int lu_kexec_exec(XEN_GUEST_HANDLE_PARAM(void) uarg)
@@ -85,7 +116,18 @@ static int lu_kexec_exec(XEN_GUEST_HANDLE_PARAM(void) uarg)
         return lu_report_end(lu_error(-EINTR, NULL, "exec: aborted"));
     }
 
-    return continue_hypercall_on_cpu(0, lu_exec_tasklet, current);
+    /* kexec_op is under no lock. */
+    if ( cmpxchg(&exec_caller, NULL, current) )
+        return lu_error(-EBUSY, NULL, "exec: another one is under way");
+
+    /* An earlier one may have ended between two tries. */
+    lu_again(0);
+    get_knownalive_domain(current->domain);
+    vcpu_pause_nosync(current);
+    tasklet_schedule_on_cpu(&exec_tasklet, 0);
+
+    /* Overwritten by the tasklet. */
+    return 0;
 }
 
 static long cf_check lu_check_tasklet(void *unused)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What passes by itself: domains being destroyed.  They are not carried, half taken
- * apart as they are, and are gone soon.
+ * What passes by itself: domains being destroyed, which are not carried, half taken
+ * apart as they are, and gone soon; and what a hypercall was in the middle of.
  *
  * An update that meets one waits, before anything else is looked at, up to
  * liveupdate-wait= milliseconds (0: not at all; can be changed at run time).  The
@@ -10,6 +10,11 @@
  * destroys, is up to dom0's kernel: Linux does so only if built without
  * PREEMPTION, or preempt=full.  Its other vCPUs go on in any case, and one of them may
  * end the wait with XEN_LIVE_UPDATE_abort.
+ *
+ * Some states last for moments and are found late: while it saves for practice, or in
+ * the freeze.  Where the errno says that trying again may help, all is undone, and it
+ * is tried again when the domains have run for a little, MOST_TRIES times within
+ * liveupdate-wait= milliseconds.
  *
  * What can fail: time runs out, and it is a blocker then.  A domain that is dead
  * and still has pages says who has mapped grants of it.
@@ -22,7 +27,8 @@
 
 #include "internal.h"
 
-#define NAP MILLISECS(10)
+/* Each costs the domains a freeze, and the caller a nap. */
+#define MOST_TRIES 10
 
 /* Milliseconds.  An hour is more than anybody wants, and no overflow. */
 #define WAIT_MAX (3600U * 1000)
@@ -168,7 +174,24 @@ bool lu_wait(bool wanted)
         init_timer(&nap, wake_sleeper, NULL, smp_processor_id());
     sleeper = current;
     vcpu_block();
-    set_timer(&nap, NOW() + NAP);
+    set_timer(&nap, NOW() + LU_NAP);
 
     return true;
+}
+
+bool lu_again(int rc)
+{
+    static s_time_t until;
+    static unsigned int tries;
+
+    if ( rc == -EAGAIN || rc == -EBUSY )
+    {
+        if ( !tries )
+            until = NOW() + MILLISECS(lu_wait_ms());
+        if ( ++tries < MOST_TRIES && NOW() < until )
+            return true;
+    }
+
+    tries = 0;
+    return false;
 }

@@ -39,7 +39,10 @@ int lu_check_segments(paddr_t entry, unsigned int nr,
 int lu_image_check(const struct kexec_image *image);
 /* Would it work?  Idle vCPU of CPU0; -errno, reported.  NULL: no image is loaded. */
 long lu_check(const struct kexec_image *image);
-/* The update itself; idle vCPU of CPU0.  Returns only to refuse, -errno. */
+/*
+ * The update itself; idle vCPU of CPU0, `caller` paused.  Returns only to refuse,
+ * -errno, or -ERESTART: call it again when the domains have run for a little.
+ */
 long lu_exec(struct kexec_image *image, struct vcpu *caller);
 
 /*
