@@ -8,6 +8,8 @@ offline and one that was never up, affinities and weight; "saving" waits in the 
 of an xl save whose file takes no more; "built" has a builder that stands still, by
 turns before the guest has memory and when it has.
 
+GUESTS are some of these names, with commas (default all).
+
 Before each of UPDATES (default 2) updates each is brought into its state, which is
 checked.  After it everything that xl and Xen tell of any of them is what it was, and
 then each is used as what it is: see use_*().  TO: flavours that take turns as the new
@@ -35,6 +37,9 @@ CONFIG = {
     "crashed": "",
 }
 
+# What else micro-guests of a kind want.
+MICROS = {"pv": {}, "pvh": {"kind": "pvh", "vcpus": 1}}
+
 # What each is, for its checks, and what has to be so before an update.
 WHAT = {
     "busy": "running", "idle": "blocked", "paused": "paused twice",
@@ -44,7 +49,7 @@ WHAT = {
 ALIVE = {"dying": 0, "shutdown": 0, "code": 255, "paused": 0}
 WANT = {
     "busy": {"run state": {**ALIVE, "blocked": 0}, "weight and cap": (100, CAP),
-             "affinity": {n: ("1", "all") for n in range(12)}, "TSC mode": 2},
+             "TSC mode": 2},
     "idle": {"run state": {**ALIVE, "blocked": 1}, "TSC mode": 1},
     "paused": {"run state": {**ALIVE, "paused": 1}},
     "off": {"run state": {**ALIVE, "shutdown": 1, "code": 0}},
@@ -54,6 +59,8 @@ WANT = {
     "saving": {"run state": {**ALIVE, "shutdown": 1, "code": 2}},
     "built": {"run state": {**ALIVE, "paused": 1}, "vCPUs online": []},
 }
+# The order in which they are used: what is saved takes the place of what was built.
+USED = ("busy", "idle", "paused", "off", "crashed", "few", "built", "saving")
 # These do not run: not a nanosecond.
 STILL = ("paused", "off", "crashed", "saving", "built")
 
@@ -61,9 +68,9 @@ STILL = ("paused", "off", "crashed", "saving", "built")
 class States:
     """The guests, and what is done to them."""
 
-    def __init__(self, lab, host):
-        self.lab, self.host = lab, host
-        self.when = ""
+    def __init__(self, lab, host, kind, names):
+        self.lab, self.host, self.kind = lab, host, kind
+        self.when, self.names = "", names
         self.guests, self.were, self.cost = {}, {}, {}
 
     def check(self, ok, name, what, detail=""):
@@ -83,11 +90,12 @@ class States:
 
     def look(self):
         """{name: {facet: value}}, and how long each has run."""
-        ids = {n: d.id for n, d in domains(self.host).items() if n in WHAT}
+        ids = {n: d.id for n, d in domains(self.host).items()
+               if n in self.names}
         cpus, share = all_vcpus(self.host), shares(self.host)
         said = states(self.host, ids)
         out, ran = {}, {}
-        for name in WHAT:
+        for name in self.names:
             if name not in ids:
                 out[name], ran[name] = {}, None
                 continue
@@ -108,7 +116,8 @@ class States:
     # Before an update
 
     def create(self, name, **kw):
-        g = self.guests[name] = guest.Guest(self.host, name, memory=LINUX, **kw)
+        g = self.guests[name] = guest.Guest(self.host, name, self.kind, memory=LINUX,
+                                            **kw)
         return g.create()
 
     def micro(self, name):
@@ -116,7 +125,7 @@ class States:
             return self.guests[name]
         g = self.guests[name] = microguest.MicroGuest(
             self.host, name, memory=MICRO, options=f"fifo {MARK}",
-            config=CONFIG[name])
+            config=CONFIG[name], **MICROS[self.kind])
         return g.create()
 
     def order(self, name, verb, test, **args):
@@ -127,40 +136,75 @@ class States:
 
     def prepare(self, n):
         """Brings each into its state."""
-        host, self.when = self.host, f"before update {n}"
-        for name in CONFIG:
-            self.micro(name)
-        if "few" not in self.guests:
-            self.create("few", vcpus=2, config=(
-                "maxvcpus = 3\ncpu_weight = 700\ncap = 150\n"))
-            for cpu, (hard, soft) in FEW.items():
-                host.must(f"xl vcpu-pin few {cpu} {hard} {soft}")
-        if "saving" not in self.guests:
-            self.create("saving").must(
-                "cat /proc/sys/kernel/random/uuid >/run/mark")
-        self.same = self.life(self.guests["saving"])
-
-        self.down("off", 0)
-        self.down("crashed", 3)
-        for _ in range(2):
-            host.must("xl pause paused")
-        host.must("xl vcpu-set few 1")
-        self.begin_save()
-        g = self.guests["built"] = guest.Guest(host, "built", memory=LINUX, vcpus=2)
-        g.half_build(0 if n % 2 else LINUX << 7)
-        self.order("idle", "set", "clocks")
-        self.order("busy", "set", "clocks")
-        self.order("busy", "set", "regs", seed=n)
-        until(host, "xl vcpu-list few | awk '$3 == 1 && $5 == \"--p\" { ok = 1 } "
-              "END { exit !ok }'")
-        self.written = self.state("idle")["written"]
+        self.when = f"before update {n}"
+        for name in self.names:
+            getattr(self, f"make_{name}", self.micro)(name)
+        for name in self.names:
+            getattr(self, f"begin_{name}", lambda n: None)(n)
         self.were, self.ran = self.look()
-        for name, want in WANT.items():
+        for name in self.names:
+            want = dict(WANT[name])
+            if name == "busy":
+                want["affinity"] = {v: ("1", "all") for v in
+                                    self.were[name]["affinity"] or [0]}
             got = {k: self.were[name].get(k) for k in want}
             self.check(got == want, name, "it is", f"{got}, want {want}")
-        pages = self.were["built"]["memory"][0]
+
+    def make_few(self, name):
+        if name in self.guests:
+            return
+        self.create(name, vcpus=2, config=(
+            "maxvcpus = 3\ncpu_weight = 700\ncap = 150\n"))
+        for cpu, (hard, soft) in FEW.items():
+            self.host.must(f"xl vcpu-pin {name} {cpu} {hard} {soft}")
+
+    def make_saving(self, name):
+        if name not in self.guests:
+            self.create(name).must("cat /proc/sys/kernel/random/uuid >/run/mark")
+
+    def make_built(self, name):
+        self.guests[name] = guest.Guest(self.host, name, self.kind, memory=LINUX,
+                                        vcpus=2)
+
+    def begin_off(self, _):
+        self.down("off", 0)
+
+    def begin_crashed(self, _):
+        self.down("crashed", 3)
+
+    def begin_paused(self, _):
+        for _ in range(2):
+            self.host.must("xl pause paused")
+
+    def begin_few(self, _):
+        self.host.must("xl vcpu-set few 1")
+        until(self.host, "xl vcpu-list few | awk '$3 == 1 && $5 == \"--p\" "
+              "{ ok = 1 } END { exit !ok }'")
+
+    def begin_saving(self, _):
+        """xl save to a pipe that nobody reads: it gets as far as 64 KiB."""
+        self.same = self.life(self.guests["saving"])
+        self.host.must(
+            f"rm -f {PIPE} {SAVED}*; mkfifo {PIPE}\n"
+            # The shell holds both ends, so that xl can open it.
+            f"(exec 4<>{PIPE}; xl save -c saving {PIPE} >{SAVED}.out 2>&1; "
+            f"echo $? >{SAVED}.rc) 3>&- </dev/null >/dev/null 2>&1 &")
+        self.reaches("saving", "shutdown=1 code=2")
+
+    def begin_built(self, n):
+        g = self.guests["built"]
+        g.half_build(0 if n % 2 else LINUX << 7)
+        pages = self.state("built")["pages"]
         self.check(bool(pages) != bool(n % 2), "built",
                    f"it has {'no' if n % 2 else 'some'} memory", f"{pages} pages")
+
+    def begin_idle(self, _):
+        self.order("idle", "set", "clocks")
+        self.written = self.state("idle")["written"]
+
+    def begin_busy(self, n):
+        self.order("busy", "set", "clocks")
+        self.order("busy", "set", "regs", seed=n)
 
     def life(self, g):
         """What tells whether a Linux guest is still the same one."""
@@ -174,21 +218,12 @@ class States:
         domid = self.guests[name].domid()
         self.wait(f"domstate {domid} | grep -q '{state}'", name, "it gets there")
 
-    def begin_save(self):
-        """xl save to a pipe that nobody reads: it gets as far as 64 KiB."""
-        self.host.must(
-            f"rm -f {PIPE} {SAVED}*; mkfifo {PIPE}\n"
-            # The shell holds both ends, so that xl can open it.
-            f"(exec 4<>{PIPE}; xl save -c saving {PIPE} >{SAVED}.out 2>&1; "
-            f"echo $? >{SAVED}.rc) 3>&- </dev/null >/dev/null 2>&1 &")
-        self.reaches("saving", "shutdown=1 code=2")
-
     # After it
 
     def found(self):
         """Each guest is what it was."""
         now, ran = self.look()
-        for name in WHAT:
+        for name in self.names:
             for facet, was in self.were[name].items():
                 got = now[name].get(facet)
                 self.check(got == was, name, f"its {facet} as before",
@@ -196,8 +231,9 @@ class States:
             if name in STILL:
                 self.check(ran[name] == self.ran[name], name, "it has not run",
                            f"{ran[name]} ns, were {self.ran[name]}")
-        self.check(ran["busy"] > self.ran["busy"], "busy", "it has run",
-                   f"{ran['busy']} ns, were {self.ran['busy']}")
+        if "busy" in self.names:
+            self.check(ran["busy"] > self.ran["busy"], "busy", "it has run",
+                       f"{ran['busy']} ns, were {self.ran['busy']}")
 
     def gone(self, name):
         """Destroys a guest; nothing of it is left."""
@@ -238,8 +274,8 @@ class States:
         domid = self.guests["idle"].domid()
         self.wait(f"[ $(domstate {domid} | sed 's/.*written=//') -gt "
                   f"{self.written} ]", "idle", "Xen writes its time of day")
-        day = {n: self.state(n)["wallclock"] for n in ("idle", "few")}
-        self.check(day["idle"] - day["few"] == OFFSET, "idle",
+        day = {n: self.state(n)["wallclock"] for n in ("idle", "busy")}
+        self.check(day["idle"] - day["busy"] == OFFSET, "idle",
                    f"its time offset is {OFFSET} s", day)
 
     def use_paused(self):
@@ -325,8 +361,7 @@ class States:
         self.gone("built")
 
     def use(self):
-        for name in ("busy", "idle", "paused", "off", "crashed", "few", "built",
-                     "saving"):
+        for name in sorted(self.names, key=list(USED).index):
             try:
                 getattr(self, f"use_{name}")()
             except (LabError, KeyError) as e:
@@ -334,8 +369,9 @@ class States:
                 self.check(False, name, "it can be used", repr(e))
 
 
-def run(lab):
+def run(lab, kind="pv"):
     lab.params.setdefault("TO", "4.17-shifted,4.17")
+    names = [n for n in lab.param("GUESTS", ",".join(WHAT)).split(",")]
     count = lab.param("UPDATES", 2)
     images = next_xens(lab, count)
     files = {**guest.files(), **microguest.files()}
@@ -344,7 +380,7 @@ def run(lab):
                   mem=3072) as host:
         host.boot()
         host.must("xenstart")
-        s = States(lab, host)
+        s = States(lab, host, kind, names)
         w = lab.witnesses(host, [("heartbeat", "{tsc}")])
         updates = Updates(lab, host, images, paths, w)
         for n in range(1, max(count, 1) + 1):
