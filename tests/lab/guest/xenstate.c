@@ -14,7 +14,6 @@
  *   xenstate affinity <domid> <cpu>       vCPU 0 may run on this CPU only; -1: on any
  *   xenstate claim <domid> <pages>        claims memory for it, 0: no more
  *   xenstate target <domid> <domid>       privilege over the second, an HVM domain
- *   xenstate ioreq <domid>                an I/O request server for it, an HVM domain
  *   xenstate assign <domid> <sbdf>        a PCI device, as 0x<segment><bus><dev.fn>
  *   xenstate bad <mfn> <0|1>              1: a page that is to be used no more
  *   xenstate pin <pin>                    sets up an IO-APIC's pin as old kernels do
@@ -37,7 +36,6 @@
 #define __XEN_TOOLS__
 #include <xen/xen.h>
 #include <xen/domctl.h>
-#include <xen/hvm/dm_op.h>
 #include <xen/memory.h>
 #include <xen/physdev.h>
 #include <xen/sysctl.h>
@@ -58,8 +56,6 @@ static struct shared {
     struct xen_memory_reservation reservation;
     struct xenoprof_get_buffer profile;
     struct physdev_apic apic;
-    struct xen_dm_op dm_op;
-    struct xen_dm_op_buf dm_buf;
     uint64_t list[BATCH];
 } *shared;
 static int privcmd;
@@ -277,19 +273,6 @@ static void target(unsigned int domid, unsigned int other)
         fail("XEN_DOMCTL_set_target");
 }
 
-static void ioreq(unsigned int domid)
-{
-    struct call c = { __HYPERVISOR_dm_op, { domid, 1,
-                                            (uintptr_t)&shared->dm_buf } };
-
-    memset(&shared->dm_op, 0, sizeof(shared->dm_op));
-    shared->dm_op.op = XEN_DMOP_create_ioreq_server;
-    shared->dm_buf.h.p = &shared->dm_op;
-    shared->dm_buf.size = sizeof(shared->dm_op);
-    if ( ioctl(privcmd, PRIVCMD_CALL, &c) )
-        fail("XEN_DMOP_create_ioreq_server");
-}
-
 static void assign(unsigned int domid, uint32_t sbdf)
 {
     struct xen_domctl *op = domctl_init(XEN_DOMCTL_assign_device, domid);
@@ -369,8 +352,6 @@ int main(int argc, char **argv)
     }
     else if ( argc == 4 && !strcmp(what, "target") )
         target(domid, arg);
-    else if ( argc == 3 && !strcmp(what, "ioreq") )
-        ioreq(domid);
     else if ( argc == 4 && !strcmp(what, "assign") )
         assign(domid, arg);
     else if ( argc == 4 && !strcmp(what, "bad") )

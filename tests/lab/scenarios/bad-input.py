@@ -270,12 +270,12 @@ def part_guest(lab):
         host.boot()
         host.must("xenstart")
         host.must("xl create -p /etc/guest.cfg && "
-                  "xenstate ioreq $(xl domid guest)")
+                  "xenstate debugger $(xl domid guest) 1")
         host.must(f"kexec --load-live-update --command-line='"
                   f"{host.xen_cmdline()}' {paths[0]}")
         size = host.log.stat().st_size
-        refused(lab, host, "a guest with a device model", execute(host), size,
-                r"blocked by d1: device-model: ")
+        refused(lab, host, "a guest with a debugger", execute(host), size,
+                r"blocked by d1: debugger: ")
         host.must("xl unpause guest && xl destroy guest && xl list")
         lab.check(True, "the guest can still be ended, dom0 goes on")
 

@@ -121,10 +121,6 @@ STATES = [
     Case("vnuma", "d=$(xenstate build) && xenstate vnuma $d && echo $d",
          "xenstate end {n}",
          ("d{n}", "vnuma: virtual NUMA", EOPNOTSUPP)),
-    Case("device model",
-         PVH + "xenstate ioreq $(xl domid pvh) && xl domid pvh",
-         "xl destroy pvh",
-         ("d{n}", "device-model: an emulator serves it", EOPNOTSUPP)),
     Case("stubdom",
          PVH + "d=$(xenstate build) && xenstate target $d $(xl domid pvh) && "
          "echo $d",

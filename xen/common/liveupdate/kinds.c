@@ -53,11 +53,16 @@ const struct lu_kind *const lu_kinds[] = {
     &lu_kind_cacheattr,
     &lu_kind_hvm_context,
     &lu_kind_hvm_vcpu,
+    &lu_kind_hvm_io,
 #endif
     &lu_kind_grant,
     /* Ports before FIFO, which switches the domain's ports over. */
     &lu_kind_evtchn,
     &lu_kind_evtchn_fifo,
+#ifdef CONFIG_HVM
+    /* With ports, parameters and pages of its own. */
+    &lu_kind_ioreq,
+#endif
     &lu_kind_grant_maps,
     /* Bound to ports. */
     &lu_kind_pirq,

@@ -958,6 +958,109 @@ struct lu_lapic_timer_rec {
 #define LU_LAPIC_TIMER_F_ISSUED (1U << 1)       /* its vector is in the IRR */
 #define LU_LAPIC_TIMER_F_RUNS   (1U << 2)       /* also while descheduled */
 
+/*
+ * IOREQ: server id.instance of I/O requests of an HVM domain, as its device models know
+ * it.  Followed by nr_vcpus lu_ioreq_vcpu_rec, then nr_ranges lu_ioreq_range_rec.
+ */
+#define LU_REC_IOREQ (LU_REC_BASE | 0x176)
+
+#define LU_NO_GFN (~0ULL)       /* in a field named *gfn: none */
+
+struct lu_ioreq_vcpu_rec {
+    uint32_t vcpu;
+    uint32_t port;              /* of its requests, one of the HVM domain */
+    uint32_t flags;             /* LU_IOREQ_VCPU_F_* */
+    uint32_t reserved;
+};
+
+#define LU_IOREQ_VCPU_F_PENDING (1U << 0)       /* it waits for an answer */
+
+struct lu_ioreq_range_rec {     /* it serves these, first and last included */
+    uint64_t first;
+    uint64_t last;
+    uint32_t type;              /* XEN_DMOP_IO_RANGE_* */
+    uint32_t reserved;
+};
+
+struct lu_ioreq_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_IOREQ_F_* */
+    uint16_t emulator;          /* domid */
+    uint8_t  buffering;         /* HVM_IOREQSRV_BUFIOREQ_* */
+    uint8_t  mem_access;        /* XEN_DMOP_IOREQ_MEM_ACCESS_*; 0: memory is not its */
+    uint64_t mfn;               /* page of requests; LU_NO_MFN: not asked for yet */
+    uint64_t gfn;               /* ... its place; LU_NO_GFN: a page that Xen gave */
+    uint64_t buf_mfn;           /* the same of buffered requests */
+    uint64_t buf_gfn;
+    uint32_t buf_port;          /* their port; 0: none */
+    uint32_t nr_vcpus;
+    uint32_t nr_ranges;
+    uint32_t reserved;
+};
+
+#define LU_IOREQ_F_ENABLED (1U << 0)
+
+/*
+ * HVM_IO: a request of the vCPU id.instance that is under way, and what it will go on
+ * with.  Followed by nr_mmio lu_hvm_mmio_rec, then nr_reads lu_hvm_read_rec.
+ */
+#define LU_REC_HVM_IO (LU_REC_BASE | 0x177)
+
+struct lu_hvm_mmio_rec {        /* what its instruction has exchanged with devices */
+    uint64_t gla;               /* guest linear address */
+    uint32_t size;              /* bytes of `buffer` that are done */
+    uint8_t  dir;               /* 1: read, 0: written */
+    uint8_t  reserved;
+    uint16_t reserved2;
+    uint8_t  buffer[64];
+};
+
+struct lu_hvm_read_rec {        /* ... and has read from memory */
+    uint64_t gpa;
+    uint64_t data;
+    uint32_t size;              /* bytes, 1 to 8 */
+    uint32_t reserved;
+};
+
+struct lu_hvm_io_rec {
+    struct lu_id_rec id;
+    uint32_t flags;             /* LU_HVMIO_F_* */
+    uint8_t  state;             /* STATE_IOREQ_NONE: no request; else READY, or
+                                   STATE_IORESP_READY */
+    uint8_t  type;              /* IOREQ_TYPE_PIO, IOREQ_TYPE_COPY */
+    uint8_t  completion;        /* LU_HVMIO_*: when the answer is there */
+    uint8_t  access;            /* LU_HVMIO_A_*; with LU_HVMIO_F_GLA */
+    uint64_t addr;              /* of the request: port, or guest physical */
+    uint64_t data;
+    uint32_t count;
+    uint32_t size;              /* bytes: 1, 2, 4, 8 */
+    uint64_t gla;               /* page that its instruction accesses; and */
+    uint64_t gfn;               /* ... where that is; with LU_HVMIO_F_GLA */
+    uint8_t  insn[16];          /* the instruction, insn_len bytes */
+    uint32_t insn_len;
+    uint32_t nr_mmio;           /* 3 at most */
+    uint32_t nr_reads;
+    uint32_t reserved;
+};
+
+#define LU_HVMIO_F_READ     (1U << 0)   /* the request is one to read */
+#define LU_HVMIO_F_DOWN     (1U << 1)   /* ... goes downwards */
+#define LU_HVMIO_F_PTR      (1U << 2)   /* ... `data` is a guest physical address */
+#define LU_HVMIO_F_RETRY    (1U << 3)   /* a string instruction is not done */
+#define LU_HVMIO_F_GLA      (1U << 4)   /* `gla` and `gfn` are known */
+#define LU_HVMIO_F_READS    (1U << 5)   /* memory is read as the list says, if there */
+#define LU_HVMIO_F_MAPCACHE (1U << 6)   /* device models shall forget their mappings */
+
+#define LU_HVMIO_NONE     0U
+#define LU_HVMIO_MMIO     1U    /* the instruction is emulated once more */
+#define LU_HVMIO_PIO      2U    /* the port is read once more */
+#define LU_HVMIO_REALMODE 3U    /* as MMIO, in VMX's real mode */
+
+#define LU_HVMIO_A_READ    (1U << 0)
+#define LU_HVMIO_A_WRITE   (1U << 1)
+#define LU_HVMIO_A_FETCH   (1U << 2)
+#define LU_HVMIO_A_PRESENT (1U << 3)
+
 /* CACHEATTR: of an HVM domain; followed by nr lu_pinned_rec. */
 #define LU_REC_CACHEATTR (LU_REC_BASE | 0x174)
 

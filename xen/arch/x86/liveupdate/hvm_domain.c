@@ -12,7 +12,6 @@
  * What can fail: state that is not carried is a blocker, found by
  * check_hvm_domain().  In the new Xen: a field out of range.
  */
-#include <xen/ioreq.h>
 #include <xen/mm.h>
 #include <xen/sched.h>
 
@@ -30,16 +29,12 @@
 
 static int cf_check check_hvm_domain(const struct domain *d)
 {
-    const bool stopped = atomic_read(&d->pause_count);
-    const struct vcpu *v;
     int first = 0;
 
     if ( !is_hvm_domain(d) || d->is_dying )
         return 0;
 
     BLOCK(is_hardware_domain(d), -EOPNOTSUPP, "domain-kind: a PVH dom0");
-    BLOCK(domain_has_ioreq_server(d), -EOPNOTSUPP,
-          "device-model: an emulator serves it");
     BLOCK(is_viridian_domain(d), -EOPNOTSUPP,
           "viridian: Windows enlightenments (viridian=)");
     BLOCK(lu_grants_mapped(d, DOMID_INVALID), -EOPNOTSUPP,
@@ -48,13 +43,6 @@ static int cf_check check_hvm_domain(const struct domain *d)
           "ioports: ports of the host are mapped into it");
     BLOCK(d->arch.pirq_eoi_map, -EOPNOTSUPP,
           "pirq-eoi: it asks which PIRQs want an EOI");
-
-    /* A moment later the request is done, or its emulator blocks anyway. */
-    if ( stopped )
-        for_each_vcpu ( d, v )
-            BLOCK(v->io.req.state != STATE_IOREQ_NONE ||
-                  v->io.completion != VIO_no_completion, -EAGAIN,
-                  "ioreq: v%d waits for an emulated device", v->vcpu_id);
 
     return first;
 }
