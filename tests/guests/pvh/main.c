@@ -16,10 +16,12 @@
 #include <xen/arch-x86/cpuid.h>
 #include <xen/arch-x86/hvm/start_info.h>
 
-extern const struct test test_lapic, test_irr, test_hlt, test_state, test_upcall;
+extern const struct test test_lapic, test_irr, test_hlt, test_state, test_upcall,
+                         test_devices;
 
 const struct test *const tests[] = {
     &test_lapic, &test_irr, &test_hlt, &test_state, &test_upcall,
+    &test_devices,
 };
 
 const unsigned int nr_tests = ARRAY_SIZE(tests);
