@@ -67,6 +67,8 @@ const struct lu_desc lu_descs[] = {
       { { "nr_iomem", "iomem", STRUCT(lu_cap_range_rec) },
         { "nr_ioport", "ioport", STRUCT(lu_cap_range_rec) },
         { "nr_irq", "irq", STRUCT(lu_cap_range_rec) } } },
+    { LU_REC_FROZEN, "FROZEN", STRUCT(lu_frozen_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_MAYBE, {} },
     { LU_REC_POLICY, "POLICY", STRUCT(lu_policy_rec), 1, 1,
       LU_SCOPE_DOMAIN, LU_ONE,
       { { "nr_leaves", "leaf", STRUCT(lu_cpuid_leaf_rec) },

@@ -51,6 +51,15 @@ static void print_times(FILE *out, const libxl_live_update_times *t)
             ms(t->restore), ms(t->release));
 }
 
+static void print_gaps(const char *label, const libxl_live_update_info *info)
+{
+    int i;
+
+    for (i = 0; i < info->num_gaps; i++)
+        printf("%sd%d: %.1f ms\n", label, info->gaps[i].domid,
+               ms(info->gaps[i].gap));
+}
+
 static void print_reports(FILE *out, const char *indent,
                           const libxl_live_update_info *info)
 {
@@ -82,6 +91,7 @@ static void print_status(const libxl_live_update_info *info, int verbose)
         printf(", %u domains, %"PRIu64" MiB kept\npaused    ", info->domains,
                info->kept_kb >> 10);
         print_times(stdout, &info->times);
+        print_gaps("gap       ", info);
     }
     if (info->enabled)
         printf("zone      %"PRIu64" MiB at %#"PRIx64"\n",
@@ -195,6 +205,7 @@ static void print_result(const libxl_live_update_info *info, int code,
         printf(", %u domains, %"PRIu64" MiB kept\nPaused ", info->domains,
                info->kept_kb >> 10);
         print_times(stdout, &info->times);
+        print_gaps("Gap of ", info);
     }
 }
 

@@ -6,6 +6,7 @@
  *   luquery status                        "name value" lines
  *   luquery reports                       "<domid> <blocker?> <errno> <feature>: <text>"
  *   luquery records                       "<type> <min> <max> <written> <name>"
+ *   luquery gaps                          "<domid> <ns>"
  *   luquery raw <op> <index> <reserved>   any argument
  *   luquery pointer                       an argument that is no memory
  *
@@ -80,6 +81,16 @@ static int status(void)
     return 0;
 }
 
+static int gaps(void)
+{
+    uint32_t i;
+
+    for ( i = 0; !call(XEN_LIVE_UPDATE_gap, i, 0); i++ )
+        printf("%u %" PRIu64 "\n", arg->u.gap.domid, arg->u.gap.gap_ns);
+
+    return errno == ENOENT ? 0 : refused("gaps");
+}
+
 static int list(uint32_t op)
 {
     const struct xen_live_update_report *r = &arg->u.report;
@@ -121,6 +132,8 @@ int main(int argc, char **argv)
         return list(XEN_LIVE_UPDATE_report);
     if ( !strcmp(what, "records") )
         return list(XEN_LIVE_UPDATE_record);
+    if ( !strcmp(what, "gaps") )
+        return gaps();
     if ( !strcmp(what, "raw") && argc == 5 )
         return call(strtoul(argv[2], NULL, 0), strtoul(argv[3], NULL, 0),
                     strtoull(argv[4], NULL, 0)) ? refused(what) : 0;
@@ -133,7 +146,7 @@ int main(int argc, char **argv)
         return ioctl(privcmd, PRIVCMD_CALL, &c) ? refused(what) : 0;
     }
 
-    fprintf(stderr, "usage: luquery check|abort|status|reports|records|pointer\n"
+    fprintf(stderr, "usage: luquery check|abort|status|reports|records|gaps|pointer\n"
                     "       luquery raw <op> <index> <reserved>\n");
 
     return 2;

@@ -4,9 +4,11 @@
 On one host, with Debian's tools and our xl over them (make tools):
 
   query   the hypercall itself, without a library: status, check, reports, records,
-          abort, arguments that make no sense, and a guest that may not ask
+          gaps, abort, arguments that make no sense, and a guest
+          that may not ask
   tool    xl live-update: dry runs, a blocker in text and JSON, an update that waits for
-          the blocker to go, with xen.gz and with xen, status, abort, exit codes
+          the blocker to go, with xen.gz and with xen, each domain's gap,
+          status, abort, exit codes
   images  images and command lines that have to be refused, each in its own words
 
 PARTS chooses among them. Witnesses in dom0 and in a guest see no gap but those of the
@@ -106,6 +108,7 @@ def makes_no_sense(lab, host):
     answers(lab, host, "no record of that number", ENOENT, "raw 3 4294967295 0")
     answers(lab, host, "an argument outside of memory", EFAULT, "pointer")
     answers(lab, host, "nothing to abort", ENOENT, "abort")
+    answers(lab, host, "no gap without an update", ENOENT, "raw 5 0 0")
 
 
 def blocked(lab, host, victim):
@@ -169,7 +172,7 @@ def aborted(lab, host, victim):
     host.must(NO_ZOMBIE.replace("{v}", str(victim)), 200)
 
 
-def updated(lab, host, image):
+def updated(lab, host, image, domids):
     before, since = status(host), host.log.stat().st_size
     rc, out = execute(host)
     now = status(host)
@@ -188,13 +191,19 @@ def updated(lab, host, image):
               "status: the pause is that of the log, and the sum of its phases",
               f"{now} {text}")
     lab.check(now["last_op"] == 0 and not reports(host), "no attempt in this Xen yet")
+    found = [tuple(map(int, line.split())) for line in
+             host.must("luquery gaps").splitlines()]
+    least = now["paused_ns"] - now["freeze_ns"] - now["release_ns"]
+    lab.check([d for d, _ in found] == sorted(domids) and
+              all(least <= gap <= now["paused_ns"] for _, gap in found),
+              "each domain's gap, a part of the pause", f"{found} {now}")
 
 
 def part_query(lab, host, g, victim, path):
     nothing_wrong(lab, host)
     makes_no_sense(lab, host)
     g.must("modprobe -q xen-privcmd; mount -t xenfs xenfs /proc/xen; true")
-    for args in ("status", "check", "abort", "raw 99 0 0"):
+    for args in ("status", "check", "abort", "gaps", "raw 99 0 0"):
         rc, out = g.run(f"luquery {args} 2>&1")
         lab.check(rc == 1 and f": {EPERM} " in out, f"a guest may not: {args}",
                   f"rc {rc} {out}")
@@ -212,7 +221,7 @@ def part_query(lab, host, g, victim, path):
     held = guest.Guest(host, "held")
     held.build()
     aborted(lab, host, held.domid())
-    updated(lab, host, path)
+    updated(lab, host, path, [0, victim])
 
 
 # ---- xl ------------------------------------------------------------------------
@@ -225,7 +234,7 @@ def xl(host, args, limit=200):
 
 # libxl leaves out of JSON what is false, 0 or empty.
 NOTHING = {"is_loaded": False, "updates": 0, "last": "none", "last_error": 0,
-           "reports": []}
+           "reports": [], "gaps": []}
 
 
 def parsed(out):
@@ -293,6 +302,21 @@ def dry(lab, host, path):
     lab.check(not facts(host)["is_loaded"], "a dry run leaves nothing loaded")
 
 
+def own_gaps(lab, now, inside):
+    """Each domain's gap: a part of the pause, and no longer than it saw itself."""
+    gaps = {g.get("domid", 0): g["gap"] for g in now["gaps"]}
+    t = now["times"]
+    least = t["paused"] - t["freeze"] - t["release"]
+    lab.check(set(gaps) == set(inside) and
+              all(least <= gap <= t["paused"] for gap in gaps.values()),
+              "each domain's gap, a part of the pause", f"{gaps} {t}")
+    for domid, w in inside.items():
+        saw = float(w.sample()["heartbeat"].get("gap_ms", 0))
+        lab.check(gaps.get(domid, 0) / 1e6 - 1.5 <= saw,
+                  f"d{domid} has seen no less than its gap",
+                  f"{saw} ms, {gaps.get(domid)} ns")
+
+
 def waits(lab, host, g, victim, path):
     """An update with --wait takes place when its blocker goes."""
     before, seen = facts(host), g.must("cat /proc/sys/kernel/random/boot_id")
@@ -312,7 +336,9 @@ def waits(lab, host, g, victim, path):
     build = build_id(path)[:12]
     lab.check(re.search(rf"^Xen \S+ \(build {build}\) replaced by Xen \S+ \(build "
                         rf"{build}\), 2 domains, \d+ MiB kept\nPaused [\d.]+ ms: freeze "
-                        r"[\d.]+, save ", out) and "Updating." in err,
+                        r"[\d.]+, save [^\n]*\n"
+                        rf"Gap of d0: [\d.]+ ms\nGap of d{victim}: [\d.]+ ms$", out) and
+              "Updating." in err,
               "it says what it did", f"{out} {err}")
     lab.check(after["updates"] == before["updates"] + 1 and
               after["previous"] == before["running"] and not after["is_loaded"] and
@@ -372,11 +398,15 @@ def part_tool(lab, host, g, victim, path):
         lab.check(rc == 2 and err + out, f"usage: {what}", f"rc {rc} {out}{err}")
     seen = {"dom0": lab.witnesses(host, [("heartbeat", "{tsc}")]),
             "the guest": lab.witnesses(g, [("heartbeat", "{tsc}")])}
+    inside = {0: seen["dom0"], victim: seen["the guest"]}
     without_gap(lab, seen, "dry runs", lambda: dry(lab, host, path))
     host.must(f"xenstate debugger {victim} 1")
     without_gap(lab, seen, "refusals", lambda: refused_by_xl(lab, host, victim))
     host.must(f"xenstate debugger {victim} 0")
+    for w in seen.values():
+        w.window()
     waits(lab, host, g, victim, path)
+    own_gaps(lab, facts(host), inside)
     again(lab, host, path)
     aborted_by_xl(lab, host)
     rc, out = load(host, NEW, host.xen_cmdline() + " console_timestamps=boot")

@@ -67,6 +67,12 @@ int xc_live_update_record(xc_interface *xch, uint32_t index,
     return ASK(record, index, record, record);
 }
 
+int xc_live_update_gap(xc_interface *xch, uint32_t index,
+                       xen_live_update_gap_t *gap)
+{
+    return ASK(gap, index, gap, gap);
+}
+
 int xc_live_update_check(xc_interface *xch)
 {
     return live_update_op(xch, XEN_LIVE_UPDATE_check, 0, NULL, 0, 0);

@@ -105,6 +105,29 @@ static int fill_reports(libxl__gc *gc, libxl_live_update_info *info,
     return 0;
 }
 
+static int fill_gaps(libxl__gc *gc, libxl_live_update_info *info)
+{
+    xen_live_update_gap_t g;
+
+    while (!xc_live_update_gap(CTX->xch, info->num_gaps, &g)) {
+        libxl_live_update_gap *out;
+
+        info->gaps = libxl__realloc(NOGC, info->gaps, (info->num_gaps + 1) *
+                                                      sizeof(*info->gaps));
+        out = &info->gaps[info->num_gaps++];
+        libxl_live_update_gap_init(out);
+        out->domid = g.domid;
+        out->gap = g.gap_ns;
+    }
+
+    if (errno != ENOENT) {
+        LOGE(ERROR, "asking for a gap of live update");
+        return ERROR_FAIL;
+    }
+
+    return 0;
+}
+
 static int fill_records(libxl__gc *gc, libxl_live_update_info *info)
 {
     xen_live_update_record_t r;
@@ -165,6 +188,8 @@ int libxl_get_live_update_info(libxl_ctx *ctx, libxl_live_update_info *info)
     fill_version(gc, &info->loaded, &s.loaded);
     fill_version(gc, &info->previous, &s.previous);
 
+    rc = fill_gaps(gc, info);
+    if (rc) goto out;
     rc = fill_reports(gc, info, s.nr_reports);
     if (rc) goto out;
     rc = fill_records(gc, info);

@@ -190,7 +190,10 @@ static void freeze_domains(void)
 
     rcu_read_lock(&domlist_read_lock);
     for_each_domain ( d )
+    {
+        lu_gap_begin(d);
         domain_pause(d);
+    }
     rcu_read_unlock(&domlist_read_lock);
 
     scheduler_disable();
@@ -305,7 +308,7 @@ static int prepare(const struct kexec_image *image, struct stream_mem *mem,
     lu_report_feature(NULL);
     rc = image ? lu_image_verify(image) : 0;
     err = check_all();
-    rc = rc ?: err ?: lu_refs_begin();
+    rc = rc ?: err ?: lu_refs_begin() ?: lu_gaps_prepare();
     if ( rc )
         return rc;
 
@@ -331,6 +334,7 @@ long lu_check(const struct kexec_image *image)
 
     free_stream(&mem);
     lu_pages_done();
+    lu_gaps_done();
 
     return rc;
 }
@@ -421,6 +425,7 @@ long lu_exec(struct kexec_image *image, struct vcpu *caller)
  out:
     free_stream(&mem);
     lu_pages_done();
+    lu_gaps_done();
     if ( lu_again(checked ? rc : 0) )
     {
         printk(XENLOG_INFO "live-update: not now (%d), trying again\n", rc);

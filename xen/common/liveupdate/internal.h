@@ -98,7 +98,7 @@ struct lu_kind {
 extern const struct lu_kind lu_kind_host, lu_kind_cpus, lu_kind_memory,
                             lu_kind_m2p, lu_kind_domain, lu_kind_caps,
                             lu_kind_kexec, lu_kind_livepatch,
-                            lu_kind_passing;
+                            lu_kind_passing, lu_kind_frozen;
 extern const struct lu_kind lu_kind_time, lu_kind_tsc, lu_kind_sched_global,
                             lu_kind_sched, lu_kind_affinity,
                             lu_kind_vcpu_timer, lu_kind_watchdog;
@@ -217,6 +217,19 @@ struct lu_progress {
     struct lu_host_rec from;    /* new Xen: its predecessor */
 };
 extern struct lu_progress lu_progress;
+/* Nanoseconds between two values of the TSC, 0 if they are the other way round. */
+uint64_t lu_tsc_ns(uint64_t from, uint64_t to);
+
+/*
+ * gap.c, CPU 0.  Old Xen, everything runs: room for the freeze, 0 or -ENOMEM; free it.
+ * d is about to be stopped; new Xen: it has been let go.
+ */
+int lu_gaps_prepare(void);
+void lu_gaps_done(void);
+void lu_gap_begin(const struct domain *d);
+void lu_gap_end(const struct domain *d);
+/* New Xen: number `i`, or -ENOENT. */
+int lu_gap(unsigned int i, struct xen_live_update_gap *gap);
 
 /* The domain of that ID, or NULL; restore only, so without a reference. */
 struct domain *lu_domain(uint16_t domid);

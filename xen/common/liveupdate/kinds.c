@@ -36,6 +36,7 @@ const struct lu_kind *const lu_kinds[] = {
     &lu_kind_passing,
     &lu_kind_domain,
     &lu_kind_caps,
+    &lu_kind_frozen,
     &lu_kind_policy,
     &lu_kind_pagetables,
 #ifdef CONFIG_HVM

@@ -154,7 +154,10 @@ void lu_resume(void)
     /* Before any domain runs: it may create others, which are no old ones. */
     lu_booting = false;
     for_each_domain ( d )
+    {
         domain_unpause(d);
+        lu_gap_end(d);
+    }
 
     now = lu_progress.released_tsc = rdtsc();
     lu_boot_drop_stream();

@@ -2,7 +2,7 @@
 /*
  * What tools may ask: KEXEC_CMD_kexec_live_update, the part that only looks.
  *
- * Status, what the last attempt found, and which records an image reads.  The caller
+ * Status, gaps, what the last attempt found, and which records an image reads.  The caller
  * (load.c) has asked XSM, holds the flag that keeps other kexec hypercalls out, and
  * copies the answer to the domain.
  *
@@ -16,7 +16,7 @@
 
 #include "internal.h"
 
-static uint64_t ns(uint64_t from, uint64_t to)
+uint64_t lu_tsc_ns(uint64_t from, uint64_t to)
 {
     return to > from ? (to - from) * 1000000 / cpu_khz : 0;
 }
@@ -32,13 +32,13 @@ static void times(struct xen_live_update_status *s)
 {
     const struct lu_host_rec *from = &lu_progress.from;
 
-    s->paused_ns = ns(from->pause_tsc, lu_progress.released_tsc);
-    s->freeze_ns = ns(from->pause_tsc, from->parked_tsc);
-    s->save_ns = ns(from->parked_tsc, lu_progress.saved_tsc);
-    s->jump_ns = ns(lu_progress.saved_tsc, lu_progress.start_tsc);
-    s->boot_ns = ns(lu_progress.start_tsc, lu_progress.pass[LU_PASS_HOST]);
-    s->restore_ns = ns(lu_progress.pass[LU_PASS_HOST], lu_progress.restored_tsc);
-    s->release_ns = ns(lu_progress.restored_tsc, lu_progress.released_tsc);
+    s->paused_ns = lu_tsc_ns(from->pause_tsc, lu_progress.released_tsc);
+    s->freeze_ns = lu_tsc_ns(from->pause_tsc, from->parked_tsc);
+    s->save_ns = lu_tsc_ns(from->parked_tsc, lu_progress.saved_tsc);
+    s->jump_ns = lu_tsc_ns(lu_progress.saved_tsc, lu_progress.start_tsc);
+    s->boot_ns = lu_tsc_ns(lu_progress.start_tsc, lu_progress.pass[LU_PASS_HOST]);
+    s->restore_ns = lu_tsc_ns(lu_progress.pass[LU_PASS_HOST], lu_progress.restored_tsc);
+    s->release_ns = lu_tsc_ns(lu_progress.restored_tsc, lu_progress.released_tsc);
 }
 
 static void status(struct xen_live_update_status *s,
@@ -137,7 +137,8 @@ int lu_query(struct xen_live_update *op, const struct kexec_image *image)
 {
     /* The ABI: the same for callers of 32 bits. */
     BUILD_BUG_ON(sizeof(*op) != 512 || sizeof(op->u.status) != 384 ||
-                 sizeof(op->u.report) != 232 || sizeof(op->u.record) != 40);
+                 sizeof(op->u.report) != 232 || sizeof(op->u.record) != 40 ||
+                 sizeof(op->u.gap) != 16);
 
     switch ( op->op )
     {
@@ -156,6 +157,9 @@ int lu_query(struct xen_live_update *op, const struct kexec_image *image)
 
     case XEN_LIVE_UPDATE_record:
         return record(&op->u.record, op->index, image);
+
+    case XEN_LIVE_UPDATE_gap:
+        return lu_gap(op->index, &op->u.gap);
     }
 
     return -EOPNOTSUPP;

@@ -268,6 +268,16 @@ struct lu_caps_rec {
     uint32_t reserved;
 };
 
+/*
+ * FROZEN: since when the domain stands still, for tools to tell its gap.  Optional.
+ */
+#define LU_REC_FROZEN (LU_REC_BASE | 0x102)
+
+struct lu_frozen_rec {
+    struct lu_id_rec id;
+    uint64_t frozen_tsc;        /* TSC before its vCPUs were stopped */
+};
+
 /* ---- Time and scheduling ------------------------------------------------- */
 
 /*

@@ -45,6 +45,11 @@
  * update can no longer be called off.
  */
 #define XEN_LIVE_UPDATE_abort  4
+/*
+ * u.gap: for how long a domain stood still in the update that started this Xen.  Number
+ * `index` in the order of domids, also of domains that are gone; -ENOENT behind the last.
+ */
+#define XEN_LIVE_UPDATE_gap    5
 
 typedef struct xen_live_update_version {
     uint32_t xen_major;
@@ -111,14 +116,22 @@ typedef struct xen_live_update_record {
     char     name[24];          /* NUL terminated, "" if this Xen does not know it */
 } xen_live_update_record_t;
 
+/* From the moment before its vCPUs were stopped until it was let go. */
+typedef struct xen_live_update_gap {
+    uint16_t domid;
+    uint16_t reserved[3];
+    uint64_t gap_ns;
+} xen_live_update_gap_t;
+
 typedef struct xen_live_update {
     uint32_t op;                /* XEN_LIVE_UPDATE_*, without _OP, _F, _R */
-    uint32_t index;             /* of report and record, otherwise 0 */
+    uint32_t index;             /* of report, record and gap, otherwise 0 */
     uint64_t reserved;
     union {
         struct xen_live_update_status status;
         struct xen_live_update_report report;
         struct xen_live_update_record record;
+        struct xen_live_update_gap gap;
         uint64_t room[62];
     } u;
 } xen_live_update_t;
