@@ -10,10 +10,13 @@
  * and nothing stays loaded.  A wrong command line, 2.  Anything else, 3: no privilege,
  * no such file, no hypervisor with live update.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <libxl.h>
@@ -107,6 +110,9 @@ static void print_status(const libxl_live_update_info *info, int verbose)
     if (info->waiting)
         printf("waiting   for a domain that is being destroyed, up to %"PRIu64" ms\n",
                info->wait_ms);
+    if (info->dump_kb)
+        printf("dump      %"PRIu64" KiB of stream in %"PRIu64" KiB of Xen's memory, until the next load or --unload\n",
+               (info->dump_bytes + 1023) >> 10, info->dump_kb);
     printf("last      %s", libxl_live_update_attempt_to_string(info->last));
     if (info->last)
         printf(": %s", info->last_error ? strerror(info->last_error)
@@ -148,6 +154,38 @@ static int print_json(libxl_live_update_info *info)
     free(text);
 
     return 0;
+}
+
+/* The last stream to a file that only its owner may read; what to exit with. */
+static int dump(const libxl_live_update_info *info, const char *path)
+{
+    struct stat st = {};
+    int fd, rc;
+
+    if (!info->dump_bytes) {
+        fprintf(stderr, "There is no stream (any more): no update yet, or an image was loaded or unloaded since.\n");
+        return REFUSED;
+    }
+
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+        return FAILED;
+    }
+    /* It may have been there, for more to read. */
+    rc = fstat(fd, &st) || (S_ISREG(st.st_mode) && fchmod(fd, 0600));
+    if (rc)
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+    else
+        rc = libxl_live_update_dump(ctx, fd);
+    if (close(fd) && !rc) {
+        fprintf(stderr, "%s: %s\n", path, strerror(errno));
+        rc = -1;
+    }
+    if (rc && S_ISREG(st.st_mode))
+        unlink(path);
+
+    return rc ? FAILED : 0;
 }
 
 /* Loads and checks or executes; what to exit with. */
@@ -220,16 +258,17 @@ int main_live_update(int argc, char **argv)
         {"status", 0, 0, 's'},
         {"unload", 0, 0, 'u'},
         {"abort", 0, 0, 'a'},
+        {"dump", 1, 0, 'd'},
         COMMON_LONG_OPTS
     };
     libxl_live_update_info info;
     int opt, verbose = 0, json = 0, what = 0, code;
     int dryrun = dryrun_only;
-    const char *cmdline = NULL, *image = NULL;
+    const char *cmdline = NULL, *image = NULL, *file = NULL;
     unsigned long wait = 0;
     char *end;
 
-    SWITCH_FOREACH_OPT(opt, "nc:w:vjsua", opts, "live-update", 0) {
+    SWITCH_FOREACH_OPT(opt, "nc:w:vjsuad:", opts, "live-update", 0) {
     case 'n':
         dryrun = 1;
         break;
@@ -252,11 +291,13 @@ int main_live_update(int argc, char **argv)
     case 's':
     case 'u':
     case 'a':
+    case 'd':
         if (what) {
-            fprintf(stderr, "one of --status, --unload, --abort\n");
+            fprintf(stderr, "one of --status, --unload, --abort, --dump\n");
             return USAGE;
         }
         what = opt;
+        file = optarg;
         break;
     }
 
@@ -279,6 +320,8 @@ int main_live_update(int argc, char **argv)
         if (rc == ERROR_INVAL)
             fprintf(stderr, "No update waits.\n");
         code = rc == ERROR_INVAL ? REFUSED : exit_code(rc);
+    } else if (!code && what == 'd') {
+        code = dump(&info, file);
     } else if (!code && !what) {
         code = update(&info, image, cmdline, dryrun, wait,
                       verbose || (!json && isatty(STDERR_FILENO)));

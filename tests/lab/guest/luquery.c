@@ -7,6 +7,8 @@
  *   luquery reports                       "<domid> <blocker?> <errno> <feature>: <text>"
  *   luquery records                       "<type> <min> <max> <written> <name>"
  *   luquery gaps                          "<domid> <ns>"
+ *   luquery dump <file>                   the last stream; prints its bytes
+ *   luquery unload                        what Xen answers: unloads, drops the stream
  *   luquery raw <op> <index> <reserved>   any argument
  *   luquery pointer                       an argument that is no memory
  *
@@ -25,6 +27,8 @@
 #include "privcmd.h"
 
 #define HYPERCALL_KEXEC 37
+#define KEXEC_CMD_UNLOAD 5
+#define TYPE_LIVE_UPDATE 2
 
 static int privcmd;
 static struct xen_live_update *arg;
@@ -72,7 +76,7 @@ static int status(void)
     U(lost_reports); U(nr_domains); U(updates); U(kept_pages); U(paused_ns);
     U(freeze_ns); U(save_ns); U(jump_ns); U(boot_ns); U(restore_ns);
     U(release_ns); U(zone_start); U(zone_size); U(region_size); U(slot_size);
-    U(wait_ms);
+    U(wait_ms); U(dump_bytes); U(dump_pages);
 #undef U
     version("running", &s->running);
     version("loaded", &s->loaded);
@@ -89,6 +93,38 @@ static int gaps(void)
         printf("%u %" PRIu64 "\n", arg->u.gap.domid, arg->u.gap.gap_ns);
 
     return errno == ENOENT ? 0 : refused("gaps");
+}
+
+static int dump(const char *path)
+{
+    FILE *out = fopen(path, "w");
+    uint64_t done = 0;
+    uint32_t i;
+
+    if ( !out )
+    {
+        perror(path);
+        return 2;
+    }
+    for ( i = 0; !call(XEN_LIVE_UPDATE_dump, i, 0); i++ )
+        done += fwrite(arg->u.dump.data, 1, arg->u.dump.len, out);
+    if ( errno != ENOENT || !done )
+        return refused("dump");
+    printf("%" PRIu64 "\n", done);
+
+    return fclose(out) ? 2 : 0;
+}
+
+static int unload(void)
+{
+    struct privcmd_call c = {
+        HYPERCALL_KEXEC, { KEXEC_CMD_UNLOAD, (uintptr_t)arg }
+    };
+
+    memset(arg, 0, sizeof(*arg));
+    *(uint8_t *)arg = TYPE_LIVE_UPDATE;
+
+    return ioctl(privcmd, PRIVCMD_CALL, &c) ? refused("unload") : 0;
 }
 
 static int list(uint32_t op)
@@ -134,6 +170,10 @@ int main(int argc, char **argv)
         return list(XEN_LIVE_UPDATE_record);
     if ( !strcmp(what, "gaps") )
         return gaps();
+    if ( !strcmp(what, "dump") && argc == 3 )
+        return dump(argv[2]);
+    if ( !strcmp(what, "unload") )
+        return unload();
     if ( !strcmp(what, "raw") && argc == 5 )
         return call(strtoul(argv[2], NULL, 0), strtoul(argv[3], NULL, 0),
                     strtoull(argv[4], NULL, 0)) ? refused(what) : 0;
@@ -146,7 +186,8 @@ int main(int argc, char **argv)
         return ioctl(privcmd, PRIVCMD_CALL, &c) ? refused(what) : 0;
     }
 
-    fprintf(stderr, "usage: luquery check|abort|status|reports|records|gaps|pointer\n"
+    fprintf(stderr, "usage: luquery check|abort|status|reports|records|gaps|unload|pointer\n"
+                    "       luquery dump <file>\n"
                     "       luquery raw <op> <index> <reserved>\n");
 
     return 2;

@@ -330,7 +330,8 @@ def sequence(lab, wanted, count=3, tools=False, setup=None, after=None,
             if not updates.once():
                 break
             if tools:
-                free.append(int(host.must("xl info free_memory")))
+                # The last stream is of any size.
+                free.append(int(host.must("luquery unload; xl info free_memory")))
             if after:
                 after(host)
         # Each build has a frame table of its own size.

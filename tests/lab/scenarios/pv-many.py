@@ -111,6 +111,8 @@ def run(lab):
             lab.check(not behind, f"update {n}: all {len(guests)} guests go on",
                       f"d{behind} do not")
             updates.joined(n)
+            # The last stream is of any size.
+            host.must("luquery unload")
             freed.append(free(host))
             pages.append(owned(host, domids))
             if n == 1:

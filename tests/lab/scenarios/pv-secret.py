@@ -7,7 +7,8 @@ and the machine's physical memory is looked through (QEMU's pmemsave) for what i
 its pages, before anything has run in it:
 
   refused   after an update that was refused with the stream written and sealed
-  alive     after an update with the guest alive: old Xen, stream, new Xen's copies
+  alive     after an update with the guest alive: old Xen, stream, new Xen's copies;
+            once more when the stream, which Xen keeps for dom0, has been dropped
   dead      after an update right after the guest's death, while dom0 keeps every CPU
             from scrubbing; the first of these domains is a Linux, which looks itself
 
@@ -112,7 +113,19 @@ def part_alive(lab, host, updates, secret):
     before = secret.pages()
     lab.check(updates.once(), "alive: an update with the guest alive")
     domid, got = take(host)
-    judge(lab, "alive", before, secret.pages(), got)
+    now = secret.pages()
+    judge(lab, "alive", before, now, got)
+    host.must(f"xenstate end {domid}")
+
+    # The stream is kept for dom0; what it has must be gone when its pages are free.
+    held = host.must("luquery status | sed -n 's/^dump_pages //p'")
+    lab.check(int(held) > 0, "alive: the stream is still there", held)
+    host.must("luquery unload")
+    domid, got = take(host)
+    later = secret.pages()
+    judge(lab, "dropped", now, later, got)
+    lab.check((now["registers"] - later["registers"]) & got,
+              "dropped: pages that had the registers are in the new domain")
     host.must(f"xenstate end {domid}")
 
 

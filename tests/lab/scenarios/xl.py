@@ -4,11 +4,11 @@
 On one host, with Debian's tools and our xl over them (make tools):
 
   query   the hypercall itself, without a library: status, check, reports, records,
-          gaps, abort, arguments that make no sense, and a guest
+          gaps, the last stream, abort, arguments that make no sense, and a guest
           that may not ask
   tool    xl live-update: dry runs, a blocker in text and JSON, an update that waits for
           the blocker to go, with xen.gz and with xen, each domain's gap,
-          status, abort, exit codes
+          what two streams have otherwise, status, abort, exit codes
   images  images and command lines that have to be refused, each in its own words
 
 PARTS chooses among them. Witnesses in dom0 and in a guest see no gap but those of the
@@ -18,10 +18,11 @@ updates.
 import json
 import re
 import shlex
+import subprocess
 
 from lablib import guest, scenario
-from lablib.place import ROOT, LabError
-from lablib.toolstack import ours
+from lablib.place import BUILD, ROOT, LabError
+from lablib.toolstack import key, ours
 from lablib.update import build_id, execute, install, load, reasons
 
 PARTS = "query,tool,images"
@@ -44,6 +45,12 @@ UNTIL = "i=0; until {}; do usleep 20000; i=$((i+1)); [ $i -le 1000 ] || exit 1; 
 NO_ZOMBIE = ("kill -CONT $(cat /run/xen/xenconsoled.pid); i=0; "
              "until ! xl list {v} >/dev/null 2>&1; do usleep 100000; i=$((i+1)); "
              "[ $i -le 600 ] || exit 1; done; xl set-parameters liveupdate-wait=5000")
+DUMP, EARLIER = "/run/lab/dump", "/run/lab/earlier"
+# Records that two streams of a host that does little may have otherwise: who wrote it,
+# where pages are, clocks, and what a domain does all the time.
+MAY_DIFFER = {"HOST", "MEMORY", "TIME", "CONRING", "FROZEN", "PAGETABLES", "PV_VCPU",
+              "PV_XSAVE", "VCPU_TIMER", "TSC", "EVTCHN", "EVTCHN_FIFO", "PIRQS",
+              "GRANT", "GRANT_MAPS"}
 # What this Xen reads, one in a line.
 RECORDS = ROOT / "xen/common/liveupdate/records.h"
 
@@ -109,6 +116,7 @@ def makes_no_sense(lab, host):
     answers(lab, host, "an argument outside of memory", EFAULT, "pointer")
     answers(lab, host, "nothing to abort", ENOENT, "abort")
     answers(lab, host, "no gap without an update", ENOENT, "raw 5 0 0")
+    answers(lab, host, "no stream without an update", ENOENT, "raw 6 0 0")
 
 
 def blocked(lab, host, victim):
@@ -197,13 +205,23 @@ def updated(lab, host, image, domids):
     lab.check([d for d, _ in found] == sorted(domids) and
               all(least <= gap <= now["paused_ns"] for _, gap in found),
               "each domain's gap, a part of the pause", f"{found} {now}")
+    said = host.must(f"luquery dump {DUMP} && xen-lu-stream -v {DUMP} && stat -c %s {DUMP}")
+    lab.check(now["dump_bytes"] > 4096 and said.split()[-1] == str(now["dump_bytes"]) and
+              now["dump_pages"] << 12 > now["dump_bytes"],
+              "the stream of the update can be read, and keeps the rules", said)
+    index = -(-now["dump_bytes"] // 480)
+    answers(lab, host, "no part behind its end", ENOENT, f"raw 6 {index} 0")
+    host.must("luquery unload")
+    answers(lab, host, "unloading drops it", ENOENT, "raw 6 0 0")
+    now = status(host)
+    lab.check(now["dump_bytes"] == now["dump_pages"] == 0, "and tells so", f"{now}")
 
 
 def part_query(lab, host, g, victim, path):
     nothing_wrong(lab, host)
     makes_no_sense(lab, host)
     g.must("modprobe -q xen-privcmd; mount -t xenfs xenfs /proc/xen; true")
-    for args in ("status", "check", "abort", "gaps", "raw 99 0 0"):
+    for args in ("status", "check", "abort", "gaps", "dump /run/dump", "unload", "raw 99 0 0"):
         rc, out = g.run(f"luquery {args} 2>&1")
         lab.check(rc == 1 and f": {EPERM} " in out, f"a guest may not: {args}",
                   f"rc {rc} {out}")
@@ -234,7 +252,7 @@ def xl(host, args, limit=200):
 
 # libxl leaves out of JSON what is false, 0 or empty.
 NOTHING = {"is_loaded": False, "updates": 0, "last": "none", "last_error": 0,
-           "reports": [], "gaps": []}
+           "reports": [], "gaps": [], "dump_bytes": 0, "dump_kb": 0}
 
 
 def parsed(out):
@@ -317,6 +335,48 @@ def own_gaps(lab, now, inside):
                   f"{saw} ms, {gaps.get(domid)} ns")
 
 
+def dumped(lab, host, now):
+    """The stream that was consumed is a stream, for its owner only."""
+    host.must(f"touch {DUMP}; chmod 644 {DUMP}")
+    says(lab, host, "dump", f"--dump={DUMP}", 0, "^$")
+    rc, out = host.run(f"xen-lu-stream -v {DUMP}; echo rc $?; stat -c '%a %s' {DUMP}")
+    lab.check(rc == 0 and "rc 0" in out and
+              out.split()[-2:] == ["600", str(now["dump_bytes"])],
+              "it verifies, is all of it, and only its owner reads it", out)
+    says(lab, host, "it takes memory, which the status tells", "--status", 0,
+         r"\ndump +\d+ KiB of stream in \d+ KiB of Xen's memory")
+
+
+def differs(lab, host):
+    rc, out = host.run(f"xen-lu-stream --diff {EARLIER} {DUMP}")
+    heads = {line.split()[0] for line in out.splitlines()
+             if line[:1].isupper()}
+    gone = [line for line in out.splitlines() if re.match(r"[-+] ", line)]
+    lab.check(rc == 4 and {"HOST", "TIME", "FROZEN"} <= heads <= MAY_DIFFER and
+              all(line.split()[1] in MAY_DIFFER for line in gone),
+              "two streams have only otherwise what must be",
+              f"rc {rc}: {heads - MAY_DIFFER} {gone} {out[:2000]}")
+
+
+def free(host):
+    """What is free in all of Xen's heaps together, in kB."""
+    return sum(int(kb) for kb in
+               re.findall(r" heap: (\d+)kB free", key(host, "m")))
+
+
+def dropped(lab, host):
+    """Unloading gives the memory of the last stream back."""
+    held, before = facts(host)["dump_kb"], free(host)
+    says(lab, host, "unload", "--unload", 0, "^$")
+    now, after = facts(host), free(host)
+    lab.check(held > 0 and now["dump_kb"] == now["dump_bytes"] == 0 and
+              abs(after - before - held) <= 64,
+              "the last stream is gone, and its memory free again",
+              f"{held} kB were held, {before} kB free, now {after}")
+    says(lab, host, "dump: there is none", f"--dump={DUMP}.none", 1, "There is no stream")
+    lab.check(host.run(f"[ -e {DUMP}.none ]")[0] == 1, "and no file is made")
+
+
 def waits(lab, host, g, victim, path):
     """An update with --wait takes place when its blocker goes."""
     before, seen = facts(host), g.must("cat /proc/sys/kernel/random/boot_id")
@@ -393,6 +453,8 @@ def part_tool(lab, host, g, victim, path):
                        ("seconds that are none", f"--wait=x {NEW}"),
                        ("status and an image", f"--status {NEW}"),
                        ("two things at once", "--status --abort"),
+                       ("a dump to two files", f"--dump={DUMP} {NEW}"),
+                       ("status and dump", f"--status --dump={DUMP}"),
                        ("a line and no image", "-n -c x")):
         rc, out, err = xl(host, args)
         lab.check(rc == 2 and err + out, f"usage: {what}", f"rc {rc} {out}{err}")
@@ -407,7 +469,12 @@ def part_tool(lab, host, g, victim, path):
         w.window()
     waits(lab, host, g, victim, path)
     own_gaps(lab, facts(host), inside)
+    dumped(lab, host, facts(host))
+    host.must(f"mv {DUMP} {EARLIER}")
     again(lab, host, path)
+    dumped(lab, host, facts(host))
+    differs(lab, host)
+    dropped(lab, host)
     aborted_by_xl(lab, host)
     rc, out = load(host, NEW, host.xen_cmdline() + " console_timestamps=boot")
     lab.check(rc == 0 and facts(host)["is_loaded"], "kexec loads one", out)
@@ -440,13 +507,25 @@ def part_images(lab, host, g, victim, path):
 NEW, GZ = "/boot/xen-new", "/boot/xen-new.gz"
 
 
+def stream_reader():
+    """xen-lu-stream for dom0."""
+    out = BUILD / "xen-lu-stream"
+    res = subprocess.run(["make", "-s", "-C", ROOT / "tools/liveupdate", f"OUT={out}",
+                          "LDFLAGS=-static"], text=True, check=False,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if res.returncode:
+        raise LabError(f"cannot build xen-lu-stream:\n{res.stdout}")
+    return out / "xen-lu-stream"
+
+
 def run(lab):
     parts = {"query": part_query, "tool": part_tool, "images": part_images}
     wanted = lab.param("PARTS", PARTS).split(",")
     if not set(wanted) <= set(parts):
         raise LabError(f"PARTS: {','.join(wanted)}: want some of {PARTS}")
     path = lab.first_xen()
-    files = {**guest.files(), **ours(), GZ: f"{path}.gz"}
+    files = {**guest.files(), **ours(), GZ: f"{path}.gz",
+             "/bin/xen-lu-stream": stream_reader()}
     install(files, [path])
     if "images" in wanted:
         bad = scenario.load("bad-input").images(path)

@@ -73,6 +73,12 @@ int xc_live_update_gap(xc_interface *xch, uint32_t index,
     return ASK(gap, index, gap, gap);
 }
 
+int xc_live_update_dump(xc_interface *xch, uint32_t index,
+                        xen_live_update_dump_t *part)
+{
+    return ASK(dump, index, dump, part);
+}
+
 int xc_live_update_check(xc_interface *xch)
 {
     return live_update_op(xch, XEN_LIVE_UPDATE_check, 0, NULL, 0, 0);

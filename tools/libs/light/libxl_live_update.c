@@ -172,6 +172,8 @@ int libxl_get_live_update_info(libxl_ctx *ctx, libxl_live_update_info *info)
     info->zone_size = s.zone_size;
     info->wait_ms = s.wait_ms;
     info->updates = s.updates;
+    info->dump_bytes = s.dump_bytes;
+    info->dump_kb = s.dump_pages * (XC_PAGE_SIZE / 1024);
     info->domains = s.nr_domains;
     info->kept_kb = s.kept_pages * (XC_PAGE_SIZE / 1024);
     info->times.paused = s.paused_ns;
@@ -193,6 +195,65 @@ int libxl_get_live_update_info(libxl_ctx *ctx, libxl_live_update_info *info)
     rc = fill_reports(gc, info, s.nr_reports);
     if (rc) goto out;
     rc = fill_records(gc, info);
+
+out:
+    GC_FREE;
+    return rc;
+}
+
+/* ---- The last stream --------------------------------------------------------- */
+
+/* Parts that are written at a time. */
+#define PARTS 128
+
+int libxl_live_update_dump(libxl_ctx *ctx, int fd)
+{
+    GC_INIT(ctx);
+    xen_live_update_status_t before, after;
+    xen_live_update_dump_t part;
+    uint64_t done = 0;
+    size_t have = 0;
+    uint32_t i;
+    char *buf;
+    int rc;
+
+    rc = get_status(gc, &before);
+    if (rc) goto out;
+    if (!before.dump_bytes) {
+        rc = ERROR_NOTFOUND;
+        goto out;
+    }
+
+    buf = libxl__malloc(gc, PARTS * sizeof(part.data));
+    for (i = 0; done < before.dump_bytes; i++) {
+        if (xc_live_update_dump(ctx->xch, i, &part)) {
+            rc = errno == ENOENT ? ERROR_NOTFOUND : ERROR_FAIL;
+            LOGE(ERROR, "reading part %u of the last stream", i);
+            goto out;
+        }
+        if (!part.len || part.len > sizeof(part.data) ||
+            part.len > before.dump_bytes - done)
+            break;
+        memcpy(buf + have, part.data, part.len);
+        have += part.len;
+        done += part.len;
+        if (done < before.dump_bytes && have < PARTS * sizeof(part.data))
+            continue;
+        rc = libxl_write_exactly(ctx, fd, buf, have, "a file", "stream");
+        if (rc) {
+            rc = ERROR_FAIL;
+            goto out;
+        }
+        have = 0;
+    }
+
+    /* This process lives through updates: half of it may be of the next one. */
+    rc = get_status(gc, &after);
+    if (!rc && (done != before.dump_bytes || after.updates != before.updates ||
+                after.dump_bytes != before.dump_bytes)) {
+        LOG(ERROR, "the last stream was dropped while it was read");
+        rc = ERROR_NOTFOUND;
+    }
 
 out:
     GC_FREE;

@@ -178,6 +178,18 @@ void lu_report_begin(unsigned int op);
 int lu_report_end(int rc);
 void lu_report_feature(const char *name);
 
+/*
+ * dump.c.  New Xen, CPU 0, the domains run: keep the stream.  How long it is, 0: there is
+ * none (any more), and what memory it takes.  The rest under the flag that keeps other
+ * kexec hypercalls out: chunk number `chunk`, 0 or -ENOENT; scrub and free it, 0 or, in a
+ * hypercall that somebody waits for, -ERESTART: call it again.
+ */
+void lu_dump_keep(void);
+uint64_t lu_dump_bytes(void);
+unsigned long lu_dump_pages(void);
+int lu_dump_read(uint32_t chunk, struct xen_live_update_dump *out);
+int lu_dump_drop(void);
+
 /* status.c: the answers to questions that only look; 0 or -errno. */
 int lu_query(struct xen_live_update *op, const struct kexec_image *image);
 
@@ -383,8 +395,8 @@ void lu_irq_unmask_guests(void);
 void lu_time_sample(void);
 /* New Xen: take up the domain's work: events, wake-ups; it is still paused. */
 void lu_resume_domain(struct domain *d);
-/* New Xen: give the stream's memory to the heap. */
-void lu_boot_drop_stream(void);
+/* New Xen, the domains run: the stream becomes *s, and lu_stream_boot() NULL. */
+void lu_boot_close(struct lu_stream *s);
 
 /* ---- Fault injection (lab only) -------------------------------------------- */
 

@@ -5,7 +5,8 @@
  *
  * Load: like a crash image, every segment goes straight to where it will run,
  * here the free slot and the region, so that nothing is left to copy in the
- * pause.  The previous image is unloaded first, since it lay in the same place.
+ * pause.  The previous image is unloaded first, since it lay in the same place, and the
+ * stream of the last update is dropped, which may take several calls (-ERESTART).
  * What was loaded is then inspected where it lies (image.c).
  *
  * Exec: waits for what passes (passing.c), the hypercall being called again and
@@ -29,9 +30,15 @@
 static int lu_load_begin(const xen_kexec_load_t *load)
 {
     xen_kexec_unload_t unload = { .type = KEXEC_TYPE_LIVE_UPDATE };
+    int rc;
 
     if ( load->type != KEXEC_TYPE_LIVE_UPDATE )
         return 0;
+
+    /* May have to be gone on with: not yet an attempt. */
+    rc = lu_dump_drop();
+    if ( rc )
+        return rc;
 
     lu_report_begin(XEN_LIVE_UPDATE_OP_load);
     lu_wait_reset();
@@ -39,6 +46,12 @@ static int lu_load_begin(const xen_kexec_load_t *load)
         return lu_error(-ENODEV, NULL, LU_NO_ZONE);
 
     return kexec_do_unload(&unload);
+}
+
+/* Called by kexec_do_unload() for every type. */
+static int lu_unload_begin(const xen_kexec_unload_t *unload)
+{
+    return unload->type == KEXEC_TYPE_LIVE_UPDATE ? lu_dump_drop() : 0;
 }
 
 /* After the segments are in place: may this image ever be jumped to? */

@@ -160,7 +160,7 @@ void lu_resume(void)
     }
 
     now = lu_progress.released_tsc = rdtsc();
-    lu_boot_drop_stream();
+    lu_dump_keep();
     lu_heap_start();
 
     if ( xen_build_id(&id, &len) )

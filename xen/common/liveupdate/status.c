@@ -2,7 +2,8 @@
 /*
  * What tools may ask: KEXEC_CMD_kexec_live_update, the part that only looks.
  *
- * Status, gaps, what the last attempt found, and which records an image reads.  The caller
+ * Status, gaps, what the last attempt found, and which records an image reads; the
+ * last stream.  The caller
  * (load.c) has asked XSM, holds the flag that keeps other kexec hypercalls out, and
  * copies the answer to the domain.
  *
@@ -61,6 +62,8 @@ static void status(struct xen_live_update_status *s,
         s->zone_size = region.size + 2 * slot.size;
     }
     s->wait_ms = lu_wait_ms();
+    s->dump_bytes = lu_dump_bytes();
+    s->dump_pages = lu_dump_pages();
     if ( image && lu_waiting() )
         s->flags |= XEN_LIVE_UPDATE_F_WAITING;
 
@@ -136,9 +139,9 @@ static int record(struct xen_live_update_record *r, unsigned int i,
 int lu_query(struct xen_live_update *op, const struct kexec_image *image)
 {
     /* The ABI: the same for callers of 32 bits. */
-    BUILD_BUG_ON(sizeof(*op) != 512 || sizeof(op->u.status) != 384 ||
+    BUILD_BUG_ON(sizeof(*op) != 512 || sizeof(op->u.status) != 400 ||
                  sizeof(op->u.report) != 232 || sizeof(op->u.record) != 40 ||
-                 sizeof(op->u.gap) != 16);
+                 sizeof(op->u.gap) != 16 || sizeof(op->u.dump) != 496);
 
     switch ( op->op )
     {
@@ -157,6 +160,9 @@ int lu_query(struct xen_live_update *op, const struct kexec_image *image)
 
     case XEN_LIVE_UPDATE_record:
         return record(&op->u.record, op->index, image);
+
+    case XEN_LIVE_UPDATE_dump:
+        return lu_dump_read(op->index, &op->u.dump);
 
     case XEN_LIVE_UPDATE_gap:
         return lu_gap(op->index, &op->u.gap);

@@ -50,6 +50,13 @@
  * `index` in the order of domids, also of domains that are gone; -ENOENT behind the last.
  */
 #define XEN_LIVE_UPDATE_gap    5
+/*
+ * u.dump: part number `index` of the stream that this Xen was restored from; -ENOENT
+ * behind the last, or if there is none.  It holds what registers of domains hold.  Its
+ * memory is Xen's until an image is loaded or unloaded, also where there is no image to
+ * unload: then it is scrubbed and free.
+ */
+#define XEN_LIVE_UPDATE_dump   6
 
 typedef struct xen_live_update_version {
     uint32_t xen_major;
@@ -83,6 +90,8 @@ typedef struct xen_live_update_status {
     uint64_t region_size;       /* of its first part, for what belongs to an image */
     uint64_t slot_size;         /* of each of the two slots behind it */
     uint64_t wait_ms;           /* liveupdate-wait= */
+    uint64_t dump_bytes;        /* of the stream that can be read, 0: none */
+    uint64_t dump_pages;        /* memory that it takes */
     struct xen_live_update_version running, loaded, previous;
 } xen_live_update_status_t;
 
@@ -123,15 +132,24 @@ typedef struct xen_live_update_gap {
     uint64_t gap_ns;
 } xen_live_update_gap_t;
 
+/* All parts but the last are full, `total` is what all have together. */
+typedef struct xen_live_update_dump {
+    uint64_t total;             /* bytes */
+    uint32_t len;               /* bytes of data[] */
+    uint32_t reserved;
+    uint8_t  data[480];
+} xen_live_update_dump_t;
+
 typedef struct xen_live_update {
     uint32_t op;                /* XEN_LIVE_UPDATE_*, without _OP, _F, _R */
-    uint32_t index;             /* of report, record and gap, otherwise 0 */
+    uint32_t index;             /* of report, record, gap, dump; otherwise 0 */
     uint64_t reserved;
     union {
         struct xen_live_update_status status;
         struct xen_live_update_report report;
         struct xen_live_update_record record;
         struct xen_live_update_gap gap;
+        struct xen_live_update_dump dump;
         uint64_t room[62];
     } u;
 } xen_live_update_t;

@@ -451,65 +451,10 @@ void __init lu_init_domheap_pages(paddr_t ps, paddr_t pe)
         init_domheap_pages(ps, pe);
 }
 
-static bool is_internal(const struct lu_stream *s, const struct lu_rec *rec,
-                        const struct lu_memory_rec *mem, unsigned int i,
-                        struct lu_extent_rec *ext)
+void lu_boot_close(struct lu_stream *s)
 {
-    return !lu_read_extent(s, rec, mem, i, ext) &&
-           ext->kind == LU_EXT_INTERNAL;
-}
-
-/*
- * After the guests run: stream and MFN array are memory like any other.  The
- * extents of kind INTERNAL name them; nothing reads the stream afterwards.  They
- * hold every domain's registers, and a running Xen takes what it is given for
- * clean: hence the scrubbing.
- */
-void lu_boot_drop_stream(void)
-{
-    struct lu_memory_rec mem;
-    struct lu_rec rec;
-    struct lu_extent_rec ext;
-    const struct lu_stream s = boot_stream;
-    unsigned long j;
-    unsigned int i, nr = 0;
-    struct lu_range_rec *list;
-
-    if ( lu_boot_record(LU_REC_MEMORY, LU_DOMID_HOST, &rec, &mem,
-                        sizeof(mem)) )
-        return;
-
-    /*
-     * Freeing scribbles over what is still being read: collect first.  Most
-     * extents are of domains, so count those that matter before.
-     */
-    for ( i = 0; i < mem.nr_extents; i++ )
-        nr += is_internal(&s, &rec, &mem, i, &ext);
-
-    list = xmalloc_array(struct lu_range_rec, nr ?: 1);
-    if ( !list )
-    {
-        printk(XENLOG_WARNING "live-update: no memory to free the stream\n");
-        return;
-    }
-
-    for ( i = nr = 0; i < mem.nr_extents; i++ )
-        if ( is_internal(&s, &rec, &mem, i, &ext) )
-        {
-            list[nr].mfn = ext.mfn;
-            list[nr++].count = ext.count;
-        }
-
+    *s = boot_stream;
     memset(&boot_stream, 0, sizeof(boot_stream));
-
-    for ( i = 0; i < nr; i++ )
-    {
-        for ( j = 0; j < list[i].count; j++ )
-            scrub_one_page(mfn_to_page(_mfn(list[i].mfn + j)));
-        init_domheap_pages(pfn_to_paddr(list[i].mfn),
-                           pfn_to_paddr(list[i].mfn + list[i].count));
-    }
-    xfree(list);
 }
 
 /* ---- The machine to phys table ------------------------------------------ */
