@@ -8,7 +8,7 @@ On one host, with Debian's tools and our xl over them (make tools):
           that may not ask
   tool    xl live-update: dry runs, a blocker in text and JSON, an update that waits for
           the blocker to go, with xen.gz and with xen, each domain's gap,
-          what two streams have otherwise, status, abort, exit codes
+          what two streams have otherwise, the same facts in hypfs, status, abort, exit codes
   images  images and command lines that have to be refused, each in its own words
 
 PARTS chooses among them. Witnesses in dom0 and in a guest see no gap but those of the
@@ -320,6 +320,33 @@ def dry(lab, host, path):
     lab.check(not facts(host)["is_loaded"], "a dry run leaves nothing loaded")
 
 
+def hypfs(host, path):
+    return host.must(f"xenhypfs cat /live-update/{path}").strip()
+
+
+def in_hypfs(lab, host, now, build):
+    """hypfs tells what xl has in JSON."""
+    want = {
+        "state": "loaded" if now["is_loaded"] else "ready",
+        "updates": str(now["updates"]), "domains": str(now.get("domains", 0)),
+        "running/build-id": now["running"]["build_id"],
+        "previous/build-id": now.get("previous", {}).get("build_id", ""),
+        "loaded/build-id": now.get("loaded", {}).get("build_id", ""),
+        "last/operation": now["last"], "last/error": str(now["last_error"]),
+        "dump/bytes": str(now["dump_bytes"]), "dump/pages": str(now["dump_kb"] // 4),
+        "gaps": "\n".join(f"d{g.get('domid', 0)} {g['gap']}" for g in now["gaps"]),
+    }
+    want.update({f"paused/{'total' if p == 'paused' else p}": str(ns)
+                 for p, ns in now.get("times", {}).items()})
+    found = {path: hypfs(host, path) for path in want}
+    lab.check(found == want and build in want["running/build-id"],
+              "hypfs: the same facts", f"{found}, xl has {want}")
+    told = [r for r in hypfs(host, "last/reports").splitlines() if r]
+    lab.check([re.sub(r"^(blocked by )?(d\d+: )?| \(-?\d+\)$", "", r)
+               for r in told] == [r["text"] for r in now["reports"]],
+              "hypfs: the same reports", f"{told}, xl has {now['reports']}")
+
+
 def own_gaps(lab, now, inside):
     """Each domain's gap: a part of the pause, and no longer than it saw itself."""
     gaps = {g.get("domid", 0): g["gap"] for g in now["gaps"]}
@@ -464,11 +491,13 @@ def part_tool(lab, host, g, victim, path):
     without_gap(lab, seen, "dry runs", lambda: dry(lab, host, path))
     host.must(f"xenstate debugger {victim} 1")
     without_gap(lab, seen, "refusals", lambda: refused_by_xl(lab, host, victim))
+    in_hypfs(lab, host, facts(host), build_id(path))
     host.must(f"xenstate debugger {victim} 0")
     for w in seen.values():
         w.window()
     waits(lab, host, g, victim, path)
     own_gaps(lab, facts(host), inside)
+    in_hypfs(lab, host, facts(host), build_id(path))
     dumped(lab, host, facts(host))
     host.must(f"mv {DUMP} {EARLIER}")
     again(lab, host, path)

@@ -193,6 +193,9 @@ int lu_dump_drop(void);
 /* status.c: the answers to questions that only look; 0 or -errno. */
 int lu_query(struct xen_live_update *op, const struct kexec_image *image);
 
+/* load.c: the same for the image that is loaded; -EBUSY: another hypercall is under way. */
+int lu_query_now(struct xen_live_update *op);
+
 /* The vCPU a record names, or NULL (out of range, not created). */
 struct vcpu *lu_vcpu(const struct domain *d, uint32_t instance);
 

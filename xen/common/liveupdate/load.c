@@ -87,7 +87,8 @@ static void cf_check exec_work(void *unused)
     static struct timer nap;
     struct vcpu *v = exec_caller;
     struct kexec_image *image;
-    long rc = -EBUSY;
+    /* Unless the flag is free: whoever holds it will be through soon. */
+    long rc = -ERESTART;
 
     /* Its registers are complete once it has left its CPU. */
     vcpu_sleep_sync(v);
@@ -147,14 +148,27 @@ static long cf_check lu_check_tasklet(void *unused)
 {
     long rc;
 
+    /* Whoever holds it, on another CPU, will be through soon. */
     if ( test_and_set_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags) )
-        return -EBUSY;
+        return continue_hypercall_on_cpu(0, lu_check_tasklet, NULL);
 
     lu_report_begin(XEN_LIVE_UPDATE_OP_check);
     rc = lu_enabled() ? lu_check(lu_loaded_image())
                       : lu_error(-ENODEV, NULL, LU_NO_ZONE);
     lu_report_end(rc);
 
+    clear_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags);
+
+    return rc;
+}
+
+int lu_query_now(struct xen_live_update *op)
+{
+    int rc;
+
+    if ( test_and_set_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags) )
+        return -EBUSY;
+    rc = lu_query(op, lu_loaded_image());
     clear_bit(KEXEC_FLAG_IN_HYPERCALL, &kexec_flags);
 
     return rc;
