@@ -3,10 +3,11 @@
 
 Of the document: the table with the columns Blocker, Errno, Meaning, What to do, Seen
 in (the first cell is the message as the code has it, in backticks; the last a
-scenario, in backticks, or "no: " and why) and the list of
-free options, the first table with the columns Option, Why.
+scenario, in backticks, or "no: " and why), the list of
+free options, the first table with the columns Option, Why, and what may be lost, the
+table with the columns Loss, What is lost.
 
-Of the code below xen/: each message of lu_blocker() and of the BLOCK() macros
+Of the code below xen/: each message of lu_blocker(), lu_loss() and of the BLOCK() macros
 around it, with its errno where the call names one, and free_options[] of
 image.c. A message that a call has from elsewhere ("%s") is looked for where the
 call's function takes it from: `why = "..."` and the strings that lu_msi_blocker()
@@ -21,7 +22,7 @@ DESIGN = ROOT / 'docs/designs/live-update.md'
 CODE = ['xen/common/liveupdate', 'xen/arch/x86/liveupdate']
 
 # The macro that check functions wrap around lu_blocker().
-CALL = re.compile(r'\b(lu_blocker|BLOCK)\(')
+CALL = re.compile(r'\b(lu_blocker|lu_loss|BLOCK)\(')
 STRING = r'"((?:[^"\\]|\\.)*)"'
 
 
@@ -80,7 +81,8 @@ def blockers():
             if line.startswith(('#define', 'int ')) or line.lstrip().startswith('*'):
                 continue
             args = argument_list(text, call.end())
-            # lu_blocker(rc, domain, format, ...); BLOCK(condition, rc, format, ...)
+            # lu_blocker(rc, domain, format, ...); BLOCK(condition, rc, format, ...);
+            # lu_loss(which, rc, format, ...)
             code, message = (args[0], args[2]) if call[1] == 'lu_blocker' \
                 else (args[1], args[2])
             if message == '__VA_ARGS__':
@@ -126,6 +128,22 @@ def free_options():
     return re.findall(STRING, body[1])
 
 
+def losses():
+    """{name: what is lost} of losses.c, and the names that lu_loss() is called for."""
+    text = (ROOT / 'xen/common/liveupdate/losses.c').read_text()
+    body = re.search(r'losses\[\] = \{(.*?)^\};', text, re.S | re.M)[1]
+    named = dict(re.findall(rf'{STRING},\s*{STRING},', body))
+    enums = re.findall(r'\[LU_LOSS_(\w+)\]', body)
+    if len(named) != len(enums):
+        raise DesignError('losses.c: an entry without name and loss')
+    called = {}
+    for path in sorted(p for d in CODE for p in (ROOT / d).glob('*.c')):
+        for which, message in re.findall(rf'\blu_loss\(LU_LOSS_(\w+), -E\w+,\s*{STRING}',
+                                         path.read_text()):
+            called[which] = message.split(':')[0]
+    return named, {name: called.get(which) for name, which in zip(named, enums)}
+
+
 def expects(scenario, message):
     """Whether the text of that scenario has a good part of that message."""
     path = ROOT / f'tests/lab/scenarios/{scenario}.py'
@@ -153,8 +171,8 @@ def tables(text):
 
 
 def documented():
-    """({message: (errno, seen in)}, [free option]) of the design document."""
-    listed, free = {}, None
+    """({message: (errno, seen in)}, [free option], {loss: text}) of the design document."""
+    listed, free, lost = {}, None, {}
     for columns, rows in tables(DESIGN.read_text()):
         if columns[:2] == ['Blocker', 'Errno']:
             for row in rows:
@@ -166,4 +184,6 @@ def documented():
                 listed[message] = row[1], row[4]
         elif columns == ['Option', 'Why'] and free is None:
             free = [name for row in rows for name in re.findall(r'`([^`]+)`', row[0])]
-    return listed, free
+        elif columns == ['Loss', 'What is lost']:
+            lost = {row[0].strip('`'): row[1] for row in rows}
+    return listed, free, lost

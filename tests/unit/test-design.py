@@ -7,12 +7,13 @@ Usage: test-design.py
 Every blocker of the code must have its row in docs/designs/live-update.md, word for
 word and with its errno, and every row its blocker; a scenario that is said to have seen
 it must name it. So must the options of the
-command line that an update may change.
+command line that an update may change, and what may be lost.
 """
 
 import sys
 
-from design_text import DESIGN, ROOT, blockers, documented, expects, free_options
+from design_text import (DESIGN, ROOT, blockers, documented, expects, free_options,
+                         losses)
 from spec_text import Checks
 
 
@@ -22,7 +23,8 @@ def names(items):
 
 def main():
     checks = Checks()
-    code, (table, free) = blockers(), documented()
+    code, (table, free, lost) = blockers(), documented()
+    named, called = losses()
 
     checks.check('design/blockers-found', len(code) < 40 and f'only {len(code)} in the code')
     checks.check('design/every-blocker-has-its-row', names(set(code) - set(table)))
@@ -35,6 +37,13 @@ def main():
         if not (seen.startswith('no: ') or expects(seen.strip('`'), m))))
 
     checks.check('design/free-options', names(set(free or []) ^ set(free_options())))
+
+    manual = (ROOT / 'docs/man/xl-live-update.1.pod').read_text()
+    checks.check('design/losses', lost != named and f'{lost}, the code has {named}')
+    checks.check('design/losses-are-blockers', '; '.join(
+        f'{name}: its blocker is {of!r}' for name, of in called.items() if of != name))
+    checks.check('design/losses-in-the-manual', names(
+        n for n in named if f'=item B<{n}>' not in manual))
 
     for path in (DESIGN, ROOT / 'docs/misc/live-update-command-line.md', ROOT / 'README.md'):
         long = [n for n, line in enumerate(path.read_text().splitlines(), 1)

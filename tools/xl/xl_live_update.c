@@ -25,6 +25,7 @@
 #include <libxlutil.h>
 
 #include "xl.h"
+#include "xl_parse.h"
 #include "xl_utils.h"
 
 #ifdef LIBXL_HAVE_LIVE_UPDATE
@@ -71,6 +72,10 @@ static void print_reports(FILE *out, const char *indent,
     for (i = 0; i < info->num_reports; i++) {
         const libxl_live_update_report *r = &info->reports[i];
 
+        if (r->lost) {
+            fprintf(out, "%swill be lost: %s\n", indent, r->text);
+            continue;
+        }
         fprintf(out, "%s%s", indent, r->blocker ? "blocked by " : "");
         if (r->domid >= 0)
             fprintf(out, "d%d: ", r->domid);
@@ -122,6 +127,8 @@ static void print_status(const libxl_live_update_info *info, int verbose)
 
     if (!verbose)
         return;
+    for (i = 0; i < info->num_losses; i++)
+        printf("may lose  %s: %s\n", info->losses[i].name, info->losses[i].text);
     for (i = 0; i < info->num_records; i++) {
         const libxl_live_update_record *r = &info->records[i];
 
@@ -188,22 +195,48 @@ static int dump(const libxl_live_update_info *info, const char *path)
     return rc ? FAILED : 0;
 }
 
+/* Names with commas in between; 0, or what to exit with. */
+static int check_losses(const libxl_live_update_info *info, char **names)
+{
+    int i, j;
+
+    for (i = 0; names[i]; i++) {
+        for (j = 0; j < info->num_losses; j++)
+            if (!strcmp(names[i], info->losses[j].name))
+                break;
+        if (j < info->num_losses)
+            continue;
+        fprintf(stderr, "--allow-loss: Xen does not let '%s' be lost, only:", names[i]);
+        for (j = 0; j < info->num_losses; j++)
+            fprintf(stderr, " %s", info->losses[j].name);
+        fprintf(stderr, "\n");
+        return USAGE;
+    }
+
+    return 0;
+}
+
 /* Loads and checks or executes; what to exit with. */
 static int update(libxl_live_update_info *info, const char *image,
-                  const char *cmdline, int dryrun, unsigned int wait, int say)
+                  const char *cmdline, char **losses, int dryrun,
+                  unsigned int wait, int say)
 {
     const uint64_t updates = info->updates;
-    int rc = 0, unload = 1;
+    int rc = 0, unload = 1, i;
 
     if (image) {
         if (say)
             fprintf(stderr, "Loading %s.\n", image);
         rc = libxl_live_update_load(ctx, image, cmdline);
     }
+    for (i = 0; !rc && losses && losses[i]; i++)
+        rc = libxl_live_update_allow_loss(ctx, losses[i]);
     if (!rc && dryrun) {
         if (say)
             fprintf(stderr, "Checking.\n");
         rc = libxl_live_update_check(ctx);
+        if (losses && libxl_live_update_allow_loss(ctx, NULL))
+            rc = ERROR_FAIL;
         unload = !!image;
     } else if (!rc) {
         if (say)
@@ -231,6 +264,7 @@ static void print_result(const libxl_live_update_info *info, int code,
         print_reports(stderr, "", info);
         fprintf(stderr, "Refused, nothing was changed.\n");
     } else if (code == UPDATED && dryrun) {
+        print_reports(stdout, "", info);
         printf("Nothing stands against an update%s",
                info->is_loaded ? " to " : ", as far as can be told without an image");
         if (info->is_loaded)
@@ -259,6 +293,7 @@ int main_live_update(int argc, char **argv)
         {"unload", 0, 0, 'u'},
         {"abort", 0, 0, 'a'},
         {"dump", 1, 0, 'd'},
+        {"allow-loss", 1, 0, 'l'},
         COMMON_LONG_OPTS
     };
     libxl_live_update_info info;
@@ -266,9 +301,10 @@ int main_live_update(int argc, char **argv)
     int dryrun = dryrun_only;
     const char *cmdline = NULL, *image = NULL, *file = NULL;
     unsigned long wait = 0;
+    libxl_string_list losses = NULL;
     char *end;
 
-    SWITCH_FOREACH_OPT(opt, "nc:w:vjsuad:", opts, "live-update", 0) {
+    SWITCH_FOREACH_OPT(opt, "nc:w:vjsuad:l:", opts, "live-update", 0) {
     case 'n':
         dryrun = 1;
         break;
@@ -281,6 +317,14 @@ int main_live_update(int argc, char **argv)
             fprintf(stderr, "--wait: want seconds, up to a day\n");
             return USAGE;
         }
+        break;
+    case 'l':
+        if (!optarg[strspn(optarg, ",")]) {
+            fprintf(stderr, "--allow-loss: want names, with commas in between\n");
+            return USAGE;
+        }
+        libxl_string_list_dispose(&losses);
+        split_string_into_string_list(optarg, ",", &losses);
         break;
     case 'v':
         verbose = 1;
@@ -303,7 +347,7 @@ int main_live_update(int argc, char **argv)
 
     if (optind < argc)
         image = argv[optind];
-    if (argc - optind > 1 || (what && (image || cmdline || wait)) ||
+    if (argc - optind > 1 || (what && (image || cmdline || wait || losses)) ||
         (cmdline && !image) || (!what && !image && !dryrun)) {
         help("live-update");
         return USAGE;
@@ -323,7 +367,10 @@ int main_live_update(int argc, char **argv)
     } else if (!code && what == 'd') {
         code = dump(&info, file);
     } else if (!code && !what) {
-        code = update(&info, image, cmdline, dryrun, wait,
+        code = losses ? check_losses(&info, losses) : 0;
+        if (code)
+            goto out;
+        code = update(&info, image, cmdline, losses, dryrun, wait,
                       verbose || (!json && isatty(STDERR_FILENO)));
         if (!json)
             print_result(&info, code, dryrun);
@@ -335,7 +382,9 @@ int main_live_update(int argc, char **argv)
         else if (!json && !code && what)
             print_status(&info, verbose);
     }
+out:
     libxl_live_update_info_dispose(&info);
+    libxl_string_list_dispose(&losses);
 
     return code;
 }

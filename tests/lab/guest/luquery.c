@@ -7,6 +7,8 @@
  *   luquery reports                       "<domid> <blocker?> <errno> <feature>: <text>"
  *   luquery records                       "<type> <min> <max> <written> <name>"
  *   luquery gaps                          "<domid> <ns>"
+ *   luquery losses                        "<name> <allowed?> <text>"
+ *   luquery allow <name>                  what Xen answers
  *   luquery dump <file>                   the last stream; prints its bytes
  *   luquery unload                        what Xen answers: unloads, drops the stream
  *   luquery raw <op> <index> <reserved>   any argument
@@ -95,6 +97,33 @@ static int gaps(void)
     return errno == ENOENT ? 0 : refused("gaps");
 }
 
+static int losses(void)
+{
+    const struct xen_live_update_loss *l = &arg->u.loss;
+    uint32_t i;
+
+    for ( i = 0; !call(XEN_LIVE_UPDATE_loss, i, 0); i++ )
+        printf("%s %u %s\n", l->name, l->allowed, l->text);
+
+    return errno == ENOENT ? 0 : refused("losses");
+}
+
+static int allow(const char *name)
+{
+    struct privcmd_call c = {
+        HYPERCALL_KEXEC, { KEXEC_CMD_kexec_live_update, (uintptr_t)arg }
+    };
+
+    memset(arg, 0, sizeof(*arg));
+    arg->op = XEN_LIVE_UPDATE_allow;
+    /* On purpose without an end if it is too long. */
+    memcpy(arg->u.loss.name, name,
+           strlen(name) < sizeof(arg->u.loss.name)
+           ? strlen(name) : sizeof(arg->u.loss.name));
+
+    return ioctl(privcmd, PRIVCMD_CALL, &c) ? refused("allow") : 0;
+}
+
 static int dump(const char *path)
 {
     FILE *out = fopen(path, "w");
@@ -170,6 +199,10 @@ int main(int argc, char **argv)
         return list(XEN_LIVE_UPDATE_record);
     if ( !strcmp(what, "gaps") )
         return gaps();
+    if ( !strcmp(what, "losses") )
+        return losses();
+    if ( !strcmp(what, "allow") && argc == 3 )
+        return allow(argv[2]);
     if ( !strcmp(what, "dump") && argc == 3 )
         return dump(argv[2]);
     if ( !strcmp(what, "unload") )
@@ -186,8 +219,8 @@ int main(int argc, char **argv)
         return ioctl(privcmd, PRIVCMD_CALL, &c) ? refused(what) : 0;
     }
 
-    fprintf(stderr, "usage: luquery check|abort|status|reports|records|gaps|unload|pointer\n"
-                    "       luquery dump <file>\n"
+    fprintf(stderr, "usage: luquery check|abort|status|reports|records|gaps|losses|unload|pointer\n"
+                    "       luquery allow <name> | dump <file>\n"
                     "       luquery raw <op> <index> <reserved>\n");
 
     return 2;

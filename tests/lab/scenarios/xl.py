@@ -4,11 +4,12 @@
 On one host, with Debian's tools and our xl over them (make tools):
 
   query   the hypercall itself, without a library: status, check, reports, records,
-          gaps, the last stream, abort, arguments that make no sense, and a guest
+          gaps, losses, the last stream, abort, arguments that make no sense, and a guest
           that may not ask
   tool    xl live-update: dry runs, a blocker in text and JSON, an update that waits for
-          the blocker to go, with xen.gz and with xen, each domain's gap,
-          what two streams have otherwise, the same facts in hypfs, status, abort, exit codes
+          the blocker to go, with xen.gz and with xen, one that is allowed to lose
+          something, each domain's gap, what two streams have otherwise, the same facts
+          in hypfs, status, abort, exit codes
   images  images and command lines that have to be refused, each in its own words
 
 PARTS chooses among them. Witnesses in dom0 and in a guest see no gap but those of the
@@ -45,12 +46,16 @@ UNTIL = "i=0; until {}; do usleep 20000; i=$((i+1)); [ $i -le 1000 ] || exit 1; 
 NO_ZOMBIE = ("kill -CONT $(cat /run/xen/xenconsoled.pid); i=0; "
              "until ! xl list {v} >/dev/null 2>&1; do usleep 100000; i=$((i+1)); "
              "[ $i -le 600 ] || exit 1; done; xl set-parameters liveupdate-wait=5000")
+# An image for kexec -e, which blocks an update.
+KEXEC_IMAGE = f"kexec -l --command-line=console=ttyS0 {guest.KERNEL}"
+# The blockers that may be lost.
+MAY_LOSE = ("kexec-image", "livepatch")
 DUMP, EARLIER = "/run/lab/dump", "/run/lab/earlier"
 # Records that two streams of a host that does little may have otherwise: who wrote it,
 # where pages are, clocks, and what a domain does all the time.
 MAY_DIFFER = {"HOST", "MEMORY", "TIME", "CONRING", "FROZEN", "PAGETABLES", "PV_VCPU",
               "PV_XSAVE", "VCPU_TIMER", "TSC", "EVTCHN", "EVTCHN_FIFO", "PIRQS",
-              "GRANT", "GRANT_MAPS"}
+              "GRANT", "GRANT_MAPS", "SCHED_GLOBAL"}
 # What this Xen reads, one in a line.
 RECORDS = ROOT / "xen/common/liveupdate/records.h"
 
@@ -117,6 +122,10 @@ def makes_no_sense(lab, host):
     answers(lab, host, "nothing to abort", ENOENT, "abort")
     answers(lab, host, "no gap without an update", ENOENT, "raw 5 0 0")
     answers(lab, host, "no stream without an update", ENOENT, "raw 6 0 0")
+    answers(lab, host, "no loss of that number", ENOENT, "raw 7 4294967295 0")
+    answers(lab, host, "a name that is none of a loss", ENOENT, "allow nonsense")
+    answers(lab, host, "a name without an end", EINVAL, "allow " + "x" * 30)
+    answers(lab, host, "allow has no index", EINVAL, "raw 8 1 0")
 
 
 def blocked(lab, host, victim):
@@ -135,9 +144,37 @@ def blocked(lab, host, victim):
               f"rc {rc} {out} {found}")
     lab.check(now["last_op"] == EXEC and logged(host, since) == [found[0][4]],
               "its report is what the log says", f"{logged(host, since)}")
+    answers(lab, host, "a guest's state may not be lost", ENOENT, "allow debugger")
+    answers(lab, host, "check: blocked as before", EBUSY, "check")
     host.must(f"xenstate debugger {victim} 0")
     rc, out = host.run("luquery check")
     lab.check(rc == 0 and not reports(host), "check: no longer blocked", out)
+
+
+def losses(host):
+    """{name: whether it is allowed}"""
+    return {name: allowed == "1" for name, allowed, _ in
+            (line.split(" ", 2) for line in host.must("luquery losses").splitlines())}
+
+
+def lost(lab, host, line):
+    """A blocker that may be lost is one until that is allowed, and after each load."""
+    lab.check(set(losses(host)) == set(MAY_LOSE) and not any(losses(host).values()),
+              "what may be lost, by default nothing", f"{losses(host)}")
+    host.must(KEXEC_IMAGE)
+    answers(lab, host, "an image for kexec -e: blocked", EBUSY, "check")
+    host.must("luquery allow kexec-image")
+    rc, out = host.run("luquery check")
+    found = reports(host)
+    lab.check(rc == 0 and len(found) == 1 and found[0][1:4] == (False, 0, "kexec") and
+              losses(host) == {**dict.fromkeys(MAY_LOSE, False), "kexec-image": True},
+              "allowed: it is told, and blocks no more", f"{out} {found}")
+    answers(lab, host, "a wrong name", ENOENT, "allow kexec")
+    answers(lab, host, "... takes back what was allowed", EBUSY, "check")
+    host.must("luquery allow kexec-image")
+    load(host, NEW, line)
+    answers(lab, host, "so does a load", EBUSY, "check")
+    host.must("kexec -u")
 
 
 def bad_image(lab, host, path, line):
@@ -221,7 +258,8 @@ def part_query(lab, host, g, victim, path):
     nothing_wrong(lab, host)
     makes_no_sense(lab, host)
     g.must("modprobe -q xen-privcmd; mount -t xenfs xenfs /proc/xen; true")
-    for args in ("status", "check", "abort", "gaps", "dump /run/dump", "unload", "raw 99 0 0"):
+    for args in ("status", "check", "abort", "gaps", "losses", "allow kexec-image",
+                 "dump /run/dump", "unload", "raw 99 0 0"):
         rc, out = g.run(f"luquery {args} 2>&1")
         lab.check(rc == 1 and f": {EPERM} " in out, f"a guest may not: {args}",
                   f"rc {rc} {out}")
@@ -236,6 +274,7 @@ def part_query(lab, host, g, victim, path):
     blocked(lab, host, victim)
     bad_image(lab, host, NEW, line)
     load(host, NEW, line)
+    lost(lab, host, line)
     held = guest.Guest(host, "held")
     held.build()
     aborted(lab, host, held.domid())
@@ -342,7 +381,7 @@ def in_hypfs(lab, host, now, build):
     lab.check(found == want and build in want["running/build-id"],
               "hypfs: the same facts", f"{found}, xl has {want}")
     told = [r for r in hypfs(host, "last/reports").splitlines() if r]
-    lab.check([re.sub(r"^(blocked by )?(d\d+: )?| \(-?\d+\)$", "", r)
+    lab.check([re.sub(r"^(blocked by |will be lost: )?(d\d+: )?| \(-?\d+\)$", "", r)
                for r in told] == [r["text"] for r in now["reports"]],
               "hypfs: the same reports", f"{told}, xl has {now['reports']}")
 
@@ -404,6 +443,23 @@ def dropped(lab, host):
     lab.check(host.run(f"[ -e {DUMP}.none ]")[0] == 1, "and no file is made")
 
 
+def may_be_lost(lab, host):
+    """What may be lost blocks unless it is allowed."""
+    host.must("xen-livepatch upload nothing /boot/payload && " + KEXEC_IMAGE)
+    says(lab, host, "an image for kexec -e and a live patch: blocked", f"-n {GZ}", 1,
+         r"blocked by kexec-image: [\s\S]*blocked by livepatch: ")
+    says(lab, host, "one of them allowed: blocked by the other",
+         f"-n --allow-loss=livepatch {GZ}", 1,
+         r"blocked by kexec-image: [\s\S]*will be lost: livepatch: ",
+         "blocked by livepatch")
+    says(lab, host, "both allowed: a dry run", f"-n --allow-loss=livepatch,kexec-image {GZ}",
+         0, r"^will be lost: kexec-image: [^\n]*\nwill be lost: livepatch: [\s\S]*"
+         "Nothing stands against")
+    says(lab, host, "what was allowed is so no more", "-n", 1, "blocked by kexec-image")
+    says(lab, host, "what may be lost", "--status -v", 0, "".join(
+        rf"\nmay lose +{name}: [\s\S]*" for name in MAY_LOSE))
+
+
 def waits(lab, host, g, victim, path):
     """An update with --wait takes place when its blocker goes."""
     before, seen = facts(host), g.must("cat /proc/sys/kernel/random/boot_id")
@@ -438,7 +494,8 @@ def again(lab, host, path):
     """The uncompressed image, a command line of one's own, what is printed in JSON."""
     before = facts(host)
     line = host.xen_cmdline() + " console_timestamps=boot"
-    rc, out, err = xl(host, f"-j -c {shlex.quote(line)} {NEW}")
+    rc, out, err = xl(host, "--allow-loss=kexec-image,livepatch -j -c "
+                      f"{shlex.quote(line)} {NEW}")
     told = parsed(out) if rc == 0 else NOTHING
     lab.check(rc == 0 and told["updates"] == before["updates"] + 1 and not err,
               "an update with -c and -j", f"rc {rc} {out} {err}")
@@ -451,6 +508,8 @@ def again(lab, host, path):
               re.search(r"^loaded +nothing$", out, re.M) and
               re.search(r"^last +none$", out, re.M), "status: nothing yet in this Xen",
               out)
+    lab.check(host.run("luquery check")[0] == 0 and not reports(host),
+              "what was allowed to be lost is lost", f"{reports(host)}")
     out = says(lab, host, "status, verbose", "-s -v", 0, r"reads +0x\w+ HOST version")
     want = len(re.findall(r"^LU_RECORD\(", RECORDS.read_text(), re.M))
     lab.check(out.count("\nreads ") == want, f"{want} records", out)
@@ -482,9 +541,15 @@ def part_tool(lab, host, g, victim, path):
                        ("two things at once", "--status --abort"),
                        ("a dump to two files", f"--dump={DUMP} {NEW}"),
                        ("status and dump", f"--status --dump={DUMP}"),
+                       ("no name of a loss", f"--allow-loss=, {NEW}"),
+                       ("losses and no update", "--status --allow-loss=livepatch"),
                        ("a line and no image", "-n -c x")):
         rc, out, err = xl(host, args)
         lab.check(rc == 2 and err + out, f"usage: {what}", f"rc {rc} {out}{err}")
+    for name in ("nonsense", "debugger", "livepatch,crashkernel"):
+        wrong = name.split(",")[-1]
+        says(lab, host, f"usage: {name} may not be lost", f"--allow-loss={name} {NEW}", 2,
+             f"does not let '{wrong}' be lost, only: {' '.join(MAY_LOSE)}")
     seen = {"dom0": lab.witnesses(host, [("heartbeat", "{tsc}")]),
             "the guest": lab.witnesses(g, [("heartbeat", "{tsc}")])}
     inside = {0: seen["dom0"], victim: seen["the guest"]}
@@ -500,6 +565,7 @@ def part_tool(lab, host, g, victim, path):
     in_hypfs(lab, host, facts(host), build_id(path))
     dumped(lab, host, facts(host))
     host.must(f"mv {DUMP} {EARLIER}")
+    may_be_lost(lab, host)
     again(lab, host, path)
     dumped(lab, host, facts(host))
     differs(lab, host)
@@ -554,7 +620,8 @@ def run(lab):
         raise LabError(f"PARTS: {','.join(wanted)}: want some of {PARTS}")
     path = lab.first_xen()
     files = {**guest.files(), **ours(), GZ: f"{path}.gz",
-             "/bin/xen-lu-stream": stream_reader()}
+             "/bin/xen-lu-stream": stream_reader(),
+             "/boot/payload": scenario.load("blockers").payload(lab.dir, path)}
     install(files, [path])
     if "images" in wanted:
         bad = scenario.load("bad-input").images(path)

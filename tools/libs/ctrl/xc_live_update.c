@@ -11,8 +11,10 @@
 
 #include "xc_private.h"
 
+/* `in` and `out` are of the member at `offset`, or NULL. */
 static int live_update_op(xc_interface *xch, uint32_t op, uint32_t index,
-                          void *out, size_t size, size_t offset)
+                          const void *in, void *out, size_t size,
+                          size_t offset)
 {
     DECLARE_HYPERCALL_BUFFER(xen_live_update_t, arg);
     int ret;
@@ -27,6 +29,8 @@ static int live_update_op(xc_interface *xch, uint32_t op, uint32_t index,
     memset(arg, 0, sizeof(*arg));
     arg->op = op;
     arg->index = index;
+    if ( in )
+        memcpy((char *)arg + offset, in, size);
 
     ret = xencall2(xch->xcall, __HYPERVISOR_kexec_op,
                    KEXEC_CMD_kexec_live_update, HYPERCALL_BUFFER_AS_ARG(arg));
@@ -39,8 +43,8 @@ static int live_update_op(xc_interface *xch, uint32_t op, uint32_t index,
 }
 
 #define ASK(op, index, member, out)                                     \
-    live_update_op(xch, XEN_LIVE_UPDATE_ ## op, index, out, sizeof(*(out)), \
-                   offsetof(xen_live_update_t, u.member))
+    live_update_op(xch, XEN_LIVE_UPDATE_ ## op, index, NULL, out,       \
+                   sizeof(*(out)), offsetof(xen_live_update_t, u.member))
 
 int xc_live_update_status(xc_interface *xch, xen_live_update_status_t *status)
 {
@@ -79,14 +83,35 @@ int xc_live_update_dump(xc_interface *xch, uint32_t index,
     return ASK(dump, index, dump, part);
 }
 
+int xc_live_update_loss(xc_interface *xch, uint32_t index,
+                        xen_live_update_loss_t *loss)
+{
+    return ASK(loss, index, loss, loss);
+}
+
+int xc_live_update_allow(xc_interface *xch, const char *name)
+{
+    xen_live_update_loss_t loss = { };
+
+    if ( strlen(name) >= sizeof(loss.name) )
+    {
+        errno = ENOENT;
+        return -1;
+    }
+    strcpy(loss.name, name);
+
+    return live_update_op(xch, XEN_LIVE_UPDATE_allow, 0, &loss, NULL,
+                          sizeof(loss), offsetof(xen_live_update_t, u.loss));
+}
+
 int xc_live_update_check(xc_interface *xch)
 {
-    return live_update_op(xch, XEN_LIVE_UPDATE_check, 0, NULL, 0, 0);
+    return live_update_op(xch, XEN_LIVE_UPDATE_check, 0, NULL, NULL, 0, 0);
 }
 
 int xc_live_update_abort(xc_interface *xch)
 {
-    return live_update_op(xch, XEN_LIVE_UPDATE_abort, 0, NULL, 0, 0);
+    return live_update_op(xch, XEN_LIVE_UPDATE_abort, 0, NULL, NULL, 0, 0);
 }
 
 int xc_live_update_load(xc_interface *xch, const void *image,

@@ -95,6 +95,7 @@ static int fill_reports(libxl__gc *gc, libxl_live_update_info *info,
         libxl_live_update_report_init(out);
         out->domid = r.domid == DOMID_INVALID ? -1 : r.domid;
         out->blocker = r.flags & XEN_LIVE_UPDATE_R_BLOCKER;
+        out->lost = r.flags & XEN_LIVE_UPDATE_R_LOSS;
         out->transient = r.error == EBUSY || r.error == EAGAIN;
         out->error = r.error;
         out->feature = libxl__strndup(NOGC, r.feature, sizeof(r.feature));
@@ -122,6 +123,31 @@ static int fill_gaps(libxl__gc *gc, libxl_live_update_info *info)
 
     if (errno != ENOENT) {
         LOGE(ERROR, "asking for a gap of live update");
+        return ERROR_FAIL;
+    }
+
+    return 0;
+}
+
+static int fill_losses(libxl__gc *gc, libxl_live_update_info *info)
+{
+    xen_live_update_loss_t l;
+
+    while (!xc_live_update_loss(CTX->xch, info->num_losses, &l)) {
+        libxl_live_update_loss *out;
+
+        info->losses = libxl__realloc(NOGC, info->losses,
+                                      (info->num_losses + 1) *
+                                      sizeof(*info->losses));
+        out = &info->losses[info->num_losses++];
+        libxl_live_update_loss_init(out);
+        out->name = libxl__strndup(NOGC, l.name, sizeof(l.name));
+        out->text = libxl__strndup(NOGC, l.text, sizeof(l.text));
+        out->allowed = l.allowed;
+    }
+
+    if (errno != ENOENT) {
+        LOGE(ERROR, "asking what a live update may lose");
         return ERROR_FAIL;
     }
 
@@ -193,6 +219,8 @@ int libxl_get_live_update_info(libxl_ctx *ctx, libxl_live_update_info *info)
     rc = fill_gaps(gc, info);
     if (rc) goto out;
     rc = fill_reports(gc, info, s.nr_reports);
+    if (rc) goto out;
+    rc = fill_losses(gc, info);
     if (rc) goto out;
     rc = fill_records(gc, info);
 
@@ -507,6 +535,25 @@ int libxl_live_update_check(libxl_ctx *ctx)
     return rc;
 }
 
+int libxl_live_update_allow_loss(libxl_ctx *ctx, const char *name)
+{
+    GC_INIT(ctx);
+    xen_live_update_status_t status;
+    int rc;
+
+    rc = get_status(gc, &status);
+    /* "" means all. */
+    if (!rc && name && !*name)
+        rc = ERROR_INVAL;
+    if (!rc && xc_live_update_allow(ctx->xch, name ?: "")) {
+        rc = errno == ENOENT ? ERROR_INVAL : ERROR_FAIL;
+        LOGE(ERROR, "allowing a live update to lose %s", name ?: "nothing");
+    }
+
+    GC_FREE;
+    return rc;
+}
+
 int libxl_live_update_abort(libxl_ctx *ctx)
 {
     GC_INIT(ctx);
@@ -544,17 +591,22 @@ static int worth_waiting(libxl__gc *gc)
 {
     xen_live_update_status_t s;
     xen_live_update_report_t r;
-    unsigned int i;
+    unsigned int i, reasons = 0;
 
-    if (get_status(gc, &s) || !s.nr_reports || s.lost_reports)
+    if (get_status(gc, &s) || s.lost_reports)
         return ERROR_LIVE_UPDATE_REFUSED;
 
-    for (i = 0; i < s.nr_reports; i++)
-        if (xc_live_update_report(CTX->xch, i, &r) ||
-            (r.error != EBUSY && r.error != EAGAIN))
+    for (i = 0; i < s.nr_reports; i++) {
+        if (xc_live_update_report(CTX->xch, i, &r))
             return ERROR_LIVE_UPDATE_REFUSED;
+        if (r.flags & XEN_LIVE_UPDATE_R_LOSS)
+            continue;
+        if (r.error != EBUSY && r.error != EAGAIN)
+            return ERROR_LIVE_UPDATE_REFUSED;
+        reasons++;
+    }
 
-    return 0;
+    return reasons ? 0 : ERROR_LIVE_UPDATE_REFUSED;
 }
 
 static void execute(libxl__egc *egc, execute_state *es)

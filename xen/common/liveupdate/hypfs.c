@@ -119,7 +119,8 @@ static void reports(struct content *c)
     for ( ; !lu_query_now(&q); q.index++ )
     {
         put(c, "%s%s", c->size ? "\n" : "",
-            r->flags & XEN_LIVE_UPDATE_R_BLOCKER ? "blocked by " : "");
+            r->flags & XEN_LIVE_UPDATE_R_BLOCKER ? "blocked by "
+            : r->flags & XEN_LIVE_UPDATE_R_LOSS ? "will be lost: " : "");
         if ( r->domid != DOMID_INVALID )
             put(c, "d%u: ", r->domid);
         put(c, "%s (%d)", r->text, -(int)r->error);

@@ -152,6 +152,23 @@ int lu_blocker(int rc, const struct domain *d, const char *fmt, ...)
         }                                               \
     } while ( 0 )
 
+/*
+ * losses.c: blockers of the host that an administrator may choose to lose.  lu_loss() is
+ * lu_blocker() of one, or says what will be lost and returns 0.  The others are asked
+ * with other kexec hypercalls kept out: entry `i`, or -ENOENT; allow the one of that
+ * name, none any more if it is "", or -ENOENT, -EINVAL.
+ */
+enum lu_loss {
+    LU_LOSS_KEXEC_IMAGE,
+    LU_LOSS_LIVEPATCH,
+};
+int lu_loss(enum lu_loss which, int rc, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+bool lu_loss_allowed(enum lu_loss which);
+void lu_losses_reset(void);
+int lu_loss_get(unsigned int i, struct xen_live_update_loss *out);
+int lu_loss_allow(const struct xen_live_update_loss *in);
+
 /* Log an error of save or restore: "live-update: dN: <fmt> (-errno)". */
 int lu_error(int rc, const struct domain *d, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

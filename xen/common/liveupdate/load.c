@@ -51,7 +51,12 @@ static int lu_load_begin(const xen_kexec_load_t *load)
 /* Called by kexec_do_unload() for every type. */
 static int lu_unload_begin(const xen_kexec_unload_t *unload)
 {
-    return unload->type == KEXEC_TYPE_LIVE_UPDATE ? lu_dump_drop() : 0;
+    if ( unload->type != KEXEC_TYPE_LIVE_UPDATE )
+        return 0;
+
+    lu_losses_reset();
+
+    return lu_dump_drop();
 }
 
 /* After the segments are in place: may this image ever be jumped to? */
@@ -200,6 +205,9 @@ static int lu_kexec_op(XEN_GUEST_HANDLE_PARAM(void) uarg)
             return -EINVAL;
         return lu_loaded_image() ? lu_wait_abort() : -ENOENT;
 
+    case XEN_LIVE_UPDATE_allow:
+        return op.index ? -EINVAL : lu_loss_allow(&op.u.loss);
+
     default:
         rc = lu_query(&op, lu_loaded_image());
         if ( !rc && copy_to_guest(uarg, &op, 1) )
@@ -214,8 +222,8 @@ static int cf_check check_kexec(const struct domain *d)
     int rc = 0, err;
 
     if ( test_bit(KEXEC_IMAGE_DEFAULT_BASE + pos, &kexec_flags) )
-        rc = lu_blocker(-EBUSY, NULL,
-                        "kexec-image: an image loaded for kexec -e; unload it, and load it again afterwards");
+        rc = lu_loss(LU_LOSS_KEXEC_IMAGE, -EBUSY,
+                     "kexec-image: an image loaded for kexec -e; unload it, and load it again afterwards");
 
     pos = !!test_bit(KEXEC_FLAG_CRASH_POS, &kexec_flags);
 

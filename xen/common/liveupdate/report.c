@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What live update says: blockers and errors.
+ * What live update says: blockers, losses and errors.
  *
- * Both carry the domain and the errno in one format, so that the log can be
+ * They carry the domain and the errno in one format, so that the log can be
  * searched:  live-update: dN: what (-errno).  What is found by a load, a check or an
  * execution is kept as well, until the next of them, for tools to ask for it.
  *
@@ -47,7 +47,7 @@ void lu_report_feature(const char *name)
     feature = name;
 }
 
-static void keep(int rc, const struct domain *d, bool blocker)
+static void keep(int rc, const struct domain *d, unsigned int flags)
 {
     struct xen_live_update_report *r = &lu_reports.report[lu_reports.nr];
 
@@ -59,30 +59,32 @@ static void keep(int rc, const struct domain *d, bool blocker)
 
     memset(r, 0, sizeof(*r));
     r->domid = d ? d->domain_id : DOMID_INVALID;
-    r->flags = blocker ? XEN_LIVE_UPDATE_R_BLOCKER : 0;
+    r->flags = flags;
     r->error = -rc;
     strlcpy(r->feature, feature ?: "image", sizeof(r->feature));
     strlcpy(r->text, line, sizeof(r->text));
     lu_reports.nr++;
 }
 
-static void say(const char *level, int rc, const struct domain *d, bool blocker,
-                const char *fmt, va_list args)
+/* `what` are XEN_LIVE_UPDATE_R_*. */
+static void say(const char *level, int rc, const struct domain *d,
+                unsigned int what, const char *fmt, va_list args)
 {
-    const char *what = blocker ? "blocked by " : "";
+    const char *how = what & XEN_LIVE_UPDATE_R_BLOCKER ? "blocked by "
+                      : what & XEN_LIVE_UPDATE_R_LOSS ? "will be lost: " : "";
     unsigned long flags;
 
     /* Messages of two CPUs must not mix; one of them may have IRQs off. */
     spin_lock_irqsave(&line_lock, flags);
     vsnprintf(line, sizeof(line), fmt, args);
     if ( open )
-        keep(rc, d, blocker);
+        keep(rc, d, what);
     if ( quiet )
         ;
     else if ( d )
-        printk("%slive-update: %s%pd: %s (%d)\n", level, what, d, line, rc);
+        printk("%slive-update: %s%pd: %s (%d)\n", level, how, d, line, rc);
     else
-        printk("%slive-update: %s%s (%d)\n", level, what, line, rc);
+        printk("%slive-update: %s%s (%d)\n", level, how, line, rc);
     spin_unlock_irqrestore(&line_lock, flags);
 }
 
@@ -91,10 +93,27 @@ int lu_blocker(int rc, const struct domain *d, const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    say(XENLOG_WARNING, rc, d, true, fmt, args);
+    say(XENLOG_WARNING, rc, d, XEN_LIVE_UPDATE_R_BLOCKER, fmt, args);
     va_end(args);
 
     return rc;
+}
+
+int lu_loss(enum lu_loss which, int rc, const char *fmt, ...)
+{
+    const bool ok = lu_loss_allowed(which);
+    va_list args;
+
+    /* Checks come again in the freeze: once is enough. */
+    if ( ok && lu_frozen )
+        return 0;
+
+    va_start(args, fmt);
+    say(XENLOG_WARNING, ok ? 0 : rc, NULL,
+        ok ? XEN_LIVE_UPDATE_R_LOSS : XEN_LIVE_UPDATE_R_BLOCKER, fmt, args);
+    va_end(args);
+
+    return ok ? 0 : rc;
 }
 
 int lu_error(int rc, const struct domain *d, const char *fmt, ...)
@@ -102,7 +121,7 @@ int lu_error(int rc, const struct domain *d, const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    say(XENLOG_ERR, rc, d, false, fmt, args);
+    say(XENLOG_ERR, rc, d, 0, fmt, args);
     va_end(args);
 
     return rc;

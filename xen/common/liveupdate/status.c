@@ -141,7 +141,8 @@ int lu_query(struct xen_live_update *op, const struct kexec_image *image)
     /* The ABI: the same for callers of 32 bits. */
     BUILD_BUG_ON(sizeof(*op) != 512 || sizeof(op->u.status) != 400 ||
                  sizeof(op->u.report) != 232 || sizeof(op->u.record) != 40 ||
-                 sizeof(op->u.gap) != 16 || sizeof(op->u.dump) != 496);
+                 sizeof(op->u.gap) != 16 || sizeof(op->u.dump) != 496 ||
+                 sizeof(op->u.loss) != 232);
 
     switch ( op->op )
     {
@@ -163,6 +164,9 @@ int lu_query(struct xen_live_update *op, const struct kexec_image *image)
 
     case XEN_LIVE_UPDATE_dump:
         return lu_dump_read(op->index, &op->u.dump);
+
+    case XEN_LIVE_UPDATE_loss:
+        return lu_loss_get(op->index, &op->u.loss);
 
     case XEN_LIVE_UPDATE_gap:
         return lu_gap(op->index, &op->u.gap);

@@ -57,6 +57,17 @@
  * unload: then it is scrubbed and free.
  */
 #define XEN_LIVE_UPDATE_dump   6
+/*
+ * u.loss: number `index` of the blockers that may be chosen to be lost; -ENOENT behind
+ * the last.  None of them is state of a guest.
+ */
+#define XEN_LIVE_UPDATE_loss   7
+/*
+ * u.loss.name, in: this one may be lost by the checks and updates that follow, until an
+ * image is loaded or unloaded.  "": none any more.  -ENOENT if it is no name of the list,
+ * and none is allowed any more then; -EINVAL if it has no end.
+ */
+#define XEN_LIVE_UPDATE_allow  8
 
 typedef struct xen_live_update_version {
     uint32_t xen_major;
@@ -115,6 +126,7 @@ typedef struct xen_live_update_report {
 } xen_live_update_report_t;
 
 #define XEN_LIVE_UPDATE_R_BLOCKER (1U << 0) /* state that is not carried */
+#define XEN_LIVE_UPDATE_R_LOSS    (1U << 1) /* allowed to be lost; its error is 0 */
 
 typedef struct xen_live_update_record {
     uint32_t type;              /* LU_REC_* of liveupdate.h */
@@ -140,9 +152,16 @@ typedef struct xen_live_update_dump {
     uint8_t  data[480];
 } xen_live_update_dump_t;
 
+typedef struct xen_live_update_loss {
+    uint32_t allowed;           /* 1: it is */
+    uint32_t reserved;
+    char     name[24];          /* NUL terminated */
+    char     text[200];         /* what is lost, NUL terminated */
+} xen_live_update_loss_t;
+
 typedef struct xen_live_update {
     uint32_t op;                /* XEN_LIVE_UPDATE_*, without _OP, _F, _R */
-    uint32_t index;             /* of report, record, gap, dump; otherwise 0 */
+    uint32_t index;             /* of report, record, gap, dump, loss; else 0 */
     uint64_t reserved;
     union {
         struct xen_live_update_status status;
@@ -150,6 +169,7 @@ typedef struct xen_live_update {
         struct xen_live_update_record record;
         struct xen_live_update_gap gap;
         struct xen_live_update_dump dump;
+        struct xen_live_update_loss loss;
         uint64_t room[62];
     } u;
 } xen_live_update_t;
