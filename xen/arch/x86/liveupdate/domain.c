@@ -471,7 +471,10 @@ static int take_ranges(const struct lu_stream *s, const struct lu_rec *rec,
                        uint32_t *off, uint32_t nr, uint64_t limit,
                        struct rangeset *set)
 {
-    int rc = rangeset_remove_range(set, 0, ~0UL);
+    /* rangeset_remove_range() adds 1 to the end: ~0UL would leave a range from 0 on. */
+    int rc = rangeset_remove_range(set, 0, ~0UL - 1);
+
+    ASSERT(rc || rangeset_is_empty(set));
 
     for ( ; !rc && nr; nr--, *off += sizeof(struct lu_cap_range_rec) )
     {
