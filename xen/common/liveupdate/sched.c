@@ -360,6 +360,7 @@ static int save_one_affinity(struct lu_stream *s, const struct vcpu *v)
 {
     const struct sched_unit *unit = v->sched_unit;
     const cpumask_t *hard = unit->cpu_hard_affinity;
+    const cpumask_t *soft = unit->cpu_soft_affinity;
     struct lu_affinity_rec r = {
         .id = lu_id(&lu_kind_affinity, v->domain, v->vcpu_id),
         .nr_words = mask_words(),
@@ -374,15 +375,22 @@ static int save_one_affinity(struct lu_stream *s, const struct vcpu *v)
         r.pinned_cpu = cpumask_first(hard);
         hard = unit->cpu_hard_affinity_saved;
     }
+    /* Restored as this, so that it is the same from the first stream on. */
     if ( cpumask_full(hard) )
+    {
         r.flags |= LU_AFF_F_HARD_ALL;
-    if ( cpumask_full(unit->cpu_soft_affinity) )
+        hard = &cpumask_all;
+    }
+    if ( cpumask_full(soft) )
+    {
         r.flags |= LU_AFF_F_SOFT_ALL;
+        soft = &cpumask_all;
+    }
 
     return lu_rec_begin(s, LU_REC_AFFINITY) ?:
            lu_rec_put(s, &r, sizeof(r)) ?:
            lu_rec_put(s, hard->bits, bytes) ?:
-           lu_rec_put(s, unit->cpu_soft_affinity->bits, bytes) ?:
+           lu_rec_put(s, soft->bits, bytes) ?:
            lu_rec_end(s);
 }
 
