@@ -110,31 +110,35 @@ static const char *state(const struct xen_live_update_status *s)
            : s->flags & XEN_LIVE_UPDATE_F_LOADED ? "loaded" : "ready";
 }
 
-/* One in a line, as in the log. */
-static void reports(struct content *c)
+/* One in a line, as in the log.  0, or -EBUSY somewhere on the way. */
+static int reports(struct content *c)
 {
     struct xen_live_update q = { .op = XEN_LIVE_UPDATE_report };
     const struct xen_live_update_report *r = &q.u.report;
+    int rc;
 
-    for ( ; !lu_query_now(&q); q.index++ )
+    for ( ; !(rc = lu_query_now(&q)); q.index++ )
     {
-        put(c, "%s%s", c->size ? "\n" : "",
-            r->flags & XEN_LIVE_UPDATE_R_BLOCKER ? "blocked by "
-            : r->flags & XEN_LIVE_UPDATE_R_LOSS ? "will be lost: " : "");
+        put(c, "%s%s", c->size ? "\n" : "", lu_report_prefix(r->flags));
         if ( r->domid != DOMID_INVALID )
             put(c, "d%u: ", r->domid);
         put(c, "%s (%d)", r->text, -(int)r->error);
     }
+
+    return rc == -ENOENT ? 0 : rc;
 }
 
-/* "d<domid> <ns>", one in a line. */
-static void gaps(struct content *c)
+/* "d<domid> <ns>", one in a line.  0 or -EBUSY, as above. */
+static int gaps(struct content *c)
 {
     struct xen_live_update q = { .op = XEN_LIVE_UPDATE_gap };
+    int rc;
 
-    for ( ; !lu_query_now(&q); q.index++ )
+    for ( ; !(rc = lu_query_now(&q)); q.index++ )
         put(c, "%sd%u %lu", c->size ? "\n" : "", q.u.gap.domid,
             q.u.gap.gap_ns);
+
+    return rc == -ENOENT ? 0 : rc;
 }
 
 static unsigned int room_of(enum what what)
@@ -207,12 +211,18 @@ static const struct hypfs_entry *cf_check node_enter(
         break;
 
     case FACT_REPORTS:
-        reports(c);
+        rc = reports(c);
         break;
 
     case FACT_GAPS:
-        gaps(c);
+        rc = gaps(c);
         break;
+    }
+
+    if ( rc )
+    {
+        hypfs_free_dyndata();
+        return ERR_PTR(rc);
     }
 
     /* Its end is there already. */

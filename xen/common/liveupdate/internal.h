@@ -194,6 +194,8 @@ extern struct lu_reports lu_reports;
 void lu_report_begin(unsigned int op);
 int lu_report_end(int rc);
 void lu_report_feature(const char *name);
+/* What a line of the log begins with; `flags` are XEN_LIVE_UPDATE_R_*. */
+const char *lu_report_prefix(unsigned int flags);
 
 /*
  * dump.c.  New Xen, CPU 0, the domains run: keep the stream.  How long it is, 0: there is

@@ -66,12 +66,17 @@ static void keep(int rc, const struct domain *d, unsigned int flags)
     lu_reports.nr++;
 }
 
+const char *lu_report_prefix(unsigned int flags)
+{
+    return flags & XEN_LIVE_UPDATE_R_BLOCKER ? "blocked by "
+           : flags & XEN_LIVE_UPDATE_R_LOSS ? "will be lost: " : "";
+}
+
 /* `what` are XEN_LIVE_UPDATE_R_*. */
 static void say(const char *level, int rc, const struct domain *d,
                 unsigned int what, const char *fmt, va_list args)
 {
-    const char *how = what & XEN_LIVE_UPDATE_R_BLOCKER ? "blocked by "
-                      : what & XEN_LIVE_UPDATE_R_LOSS ? "will be lost: " : "";
+    const char *how = lu_report_prefix(what);
     unsigned long flags;
 
     /* Messages of two CPUs must not mix; one of them may have IRQs off. */
