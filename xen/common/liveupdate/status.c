@@ -3,9 +3,8 @@
  * What tools may ask: KEXEC_CMD_kexec_live_update, the part that only looks.
  *
  * Status, gaps, what the last attempt found, and which records an image reads; the
- * last stream.  The caller
- * (load.c) has asked XSM, holds the flag that keeps other kexec hypercalls out, and
- * copies the answer to the domain.
+ * last stream.  The caller (load.c) has asked XSM, holds the flag that keeps other
+ * kexec hypercalls out, and copies the answer to the domain.
  *
  * What can fail: an operation that does not exist, -EOPNOTSUPP, or an index behind the
  * last, -ENOENT.  Nothing is changed.

@@ -16,9 +16,9 @@
  * may map a page of another domain, by grant or by privilege, and holds the
  * references for it; a right to MMIO may have been withdrawn since.
  *
- * What can fail: a table in the middle of an interrupted teardown, and mappings of Xen's own pages other
- * than the M2P are blockers.  A table that does not validate, or an audit of the
- * table types that does not come out even, is fatal.
+ * What can fail: a table in the middle of an interrupted teardown, and mappings of
+ * Xen's own pages other than the M2P are blockers.  A table that does not validate,
+ * or an audit of the table types that does not come out even, is fatal.
  */
 #include <xen/softirq.h>
 
@@ -203,7 +203,6 @@ static int get_mmio(l1_pgentry_t l1e, struct domain *d)
  * else has these pages before the guests run, so counting needs no atomics, and
  * no TLB can hold an older use: what _get_page_type() guards against.
  */
-#define WRITABLE (PGT_writable_page | PGT_validated)
 
 /*
  * The first entry that maps a page, writable: it is as own_pages() left it.  False,
@@ -217,7 +216,7 @@ static always_inline bool get_new_page(struct page_info *page,
         return false;
 
     page->count_info = PGC_allocated | 2;
-    page->u.inuse.type_info = WRITABLE | 1;
+    page->u.inuse.type_info = LU_PGT_WRITABLE | 1;
 
     return true;
 }
@@ -267,9 +266,9 @@ static always_inline bool get_own_page(struct page_info *page,
 
     if ( write )
     {
-        const unsigned long type = page->u.inuse.type_info ?: WRITABLE;
+        const unsigned long type = page->u.inuse.type_info ?: LU_PGT_WRITABLE;
 
-        if ( type - WRITABLE >= PGT_count_mask )
+        if ( type - LU_PGT_WRITABLE >= PGT_count_mask )
             return false;
         page->u.inuse.type_info = type + 1;
     }

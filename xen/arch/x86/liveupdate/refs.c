@@ -143,8 +143,6 @@ struct plain {
     uint64_t page_refs, writable_refs;
 };
 
-#define WRITABLE (PGT_writable_page | PGT_validated)
-
 /* One page: is it in use and plain or writable?  Not counted otherwise. */
 static always_inline bool plain_page(const struct page_info *pg,
                                      unsigned long owner, struct plain *sum)
@@ -153,7 +151,7 @@ static always_inline bool plain_page(const struct page_info *pg,
     const unsigned long type = pg->u.inuse.type_info;
 
     if ( lu_owner_id(pg) != owner || refs > PGC_count_mask ||
-         (type && type - WRITABLE > PGT_count_mask) )
+         (type && type - LU_PGT_WRITABLE > PGT_count_mask) )
         return false;
 
     sum->page_refs += refs;

@@ -52,6 +52,9 @@ static inline uint16_t lu_msix_initial(uint16_t control)
 #define lu_owner_id(pg) ((pg)->v.inuse._domain)
 #define lu_owner_id_of(d) ((d) ? virt_to_pdx(d) : 0)
 
+/* type_info, less its count, of a page that is mapped writable and is nothing else. */
+#define LU_PGT_WRITABLE (PGT_writable_page | PGT_validated)
+
 #ifdef CONFIG_LIVE_UPDATE
 
 module_t *lu_boot_detect(multiboot_info_t *mbi, module_t *mod,
