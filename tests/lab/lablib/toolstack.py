@@ -122,6 +122,12 @@ def key(host, which, only="."):
         f"grep -E {shlex.quote(only)}; true")
 
 
+def free(host):
+    """What is free in all of Xen's heaps together, in kB."""
+    return sum(int(kb) for kb in
+               re.findall(r" heap: (\d+)kB free", key(host, "m")))
+
+
 def store(host, path):
     """A node of xenstore, "" if there is none."""
     return host.run(f"xenstore read {path} 2>/dev/null")[1].strip()

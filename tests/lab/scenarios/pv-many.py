@@ -19,14 +19,8 @@ import re
 
 from lablib import guest
 from lablib.place import LabError
-from lablib.toolstack import key
+from lablib.toolstack import free, key
 from lablib.update import Updates, install, next_xens
-
-
-def free(host):
-    """What is free in all of Xen's heaps together, in kB."""
-    return sum(int(kb) for kb in
-               re.findall(r" heap: (\d+)kB free", key(host, "m")))
 
 
 def channels(host, domids):

@@ -23,7 +23,7 @@ import subprocess
 
 from lablib import guest, scenario
 from lablib.place import BUILD, ROOT, LabError
-from lablib.toolstack import key, ours
+from lablib.toolstack import free, ours
 from lablib.update import build_id, execute, install, load, reasons
 
 PARTS = "query,tool,images"
@@ -428,12 +428,6 @@ def differs(lab, host):
               MAY_DIFFER.issuperset(gone),
               "two streams have only otherwise what must be",
               f"rc {rc}: {heads - MAY_DIFFER} {gone} {unexpected[:40]}")
-
-
-def free(host):
-    """What is free in all of Xen's heaps together, in kB."""
-    return sum(int(kb) for kb in
-               re.findall(r" heap: (\d+)kB free", key(host, "m")))
 
 
 def dropped(lab, host):
