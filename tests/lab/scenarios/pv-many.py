@@ -52,8 +52,8 @@ def ticking(host, domids):
 
 
 def owned(host, domids):
-    """How many pages domains have, for a FAIL line: is it theirs or Xen's?"""
-    text = host.must(f"for d in 0 {' '.join(map(str, domids))}; do "
+    """How many pages guests have, for a FAIL line: is it theirs or Xen's?"""
+    text = host.must(f"for d in {' '.join(map(str, domids))}; do "
                      "domstate $d || exit 1; done")
     return sum(int(n) for n in re.findall(r"\bpages=(\d+)", text))
 
@@ -116,7 +116,7 @@ def run(lab):
             was = n % turns
             lab.check(freed[n] == freed[was],
                       f"update {n + 1}: free memory is what it was",
-                      f"{freed[n]} kB, was {freed[was]} kB; domains have "
+                      f"{freed[n]} kB, was {freed[was]} kB; guests have "
                       f"{pages[n]} pages, had {pages[was]}")
         lab.say(f"free in the end: {freed[-1]} kB")
         now = channels(host, domids), grants(host)
