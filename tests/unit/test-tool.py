@@ -43,8 +43,33 @@ class Tool:
         return ''
 
 
-def value_problem(printed, raw, meaning):
+def structs_problem(printed, raw, structs):
+    """Are these bytes what is printed as "{a=1 b=2} {a=3 b=4}", with the fields of one
+    struct?  None: there is no such struct."""
+    elements = [re.findall(r'(\w+)=(\S+)', e) for e in re.findall(r'\{([^}]*)\}', printed)]
+    names = [name for name, _ in elements[0]]
+    size, fields = next((s for s in structs.values()
+                         if [f.name for f in s[1]] == names), (0, ()))
+    if not size:
+        return None
+    if size * len(elements) != len(raw):
+        return f'{len(elements)} structs of {size} bytes for {len(raw)} bytes'
+    for n, element in enumerate(elements):
+        for field, (name, text) in zip(fields, element):
+            start = n * size + field.offset
+            want = int.from_bytes(raw[start:start + field.size], 'little',
+                                  signed='signed' in field.meaning.replace('unsigned', ''))
+            if name != field.name or int(text, 0) != want:
+                return f'{name}={text} instead of {field.name}={want}'
+    return ''
+
+
+def value_problem(printed, raw, meaning, structs):
     """Does the text print these bytes?"""
+    if printed.startswith('{'):
+        problem = structs_problem(printed, raw, structs)
+        if problem is not None:
+            return problem
     if printed == raw.hex() and (len(raw) not in (1, 2, 4, 8) or meaning == 'bytes'):
         return ''
     if printed.startswith('"'):
@@ -113,7 +138,7 @@ def record_problem(spec, name, body, lines):
     if set(printed) != set(expect):
         return f'fields differ: {sorted(set(printed) ^ set(expect))}'
     for key, (raw, meaning) in expect.items():
-        problem = value_problem(printed[key], raw, meaning)
+        problem = value_problem(printed[key], raw, meaning, spec.structs)
         if problem:
             return f'{key}: {printed[key]!r}: {problem}'
     return ''

@@ -104,6 +104,8 @@ const struct lu_desc lu_descs[] = {
       LU_SCOPE_VCPU, LU_ONE_IF_HVM,
       { { "nr_mmio", "access", STRUCT(lu_hvm_mmio_rec) },
         { "nr_reads", "read", STRUCT(lu_hvm_read_rec) } } },
+    { LU_REC_PLATFORM_TIMERS, "PLATFORM_TIMERS", STRUCT(lu_platform_timers_rec), 1, 1,
+      LU_SCOPE_DOMAIN, LU_ONE_IF_HVM, {} },
     { LU_REC_CACHEATTR, "CACHEATTR", STRUCT(lu_cacheattr_rec), 1, 1,
       LU_SCOPE_DOMAIN, LU_ONE_IF_HVM,
       { { "nr", "range", STRUCT(lu_pinned_rec) } } },

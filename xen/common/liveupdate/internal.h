@@ -110,7 +110,8 @@ extern const struct lu_kind lu_kind_policy, lu_kind_pagetables,
 extern const struct lu_kind lu_kind_p2m, lu_kind_hvm_domain,
                             lu_kind_hvm_context, lu_kind_hvm_vcpu,
                             lu_kind_cacheattr, lu_kind_lapic_timer,
-                            lu_kind_ioreq, lu_kind_hvm_io;
+                            lu_kind_ioreq, lu_kind_hvm_io,
+                            lu_kind_platform_timers;
 extern const struct lu_kind lu_kind_mmcfg, lu_kind_gsi, lu_kind_pci,
                             lu_kind_pirq;
 extern const struct lu_kind lu_kind_px, lu_kind_px_policy, lu_kind_cx,
@@ -375,8 +376,9 @@ static inline int lu_p2m_adopt(struct domain *d, unsigned long mfn,
 int lu_put_e820(struct lu_stream *s, const struct domain *d, uint32_t nr);
 int lu_take_e820(const struct lu_stream *s, const struct lu_rec *rec,
                  uint32_t off, struct domain *d, uint32_t nr);
-/* lapic_timer.c: see there. */
+/* lapic_timer.c, platform_timers.c: see there. */
 void lu_lapic_timers_stop(struct domain *d);
+void lu_platform_timers_stop(struct domain *d);
 /* hvm_vcpu.c: wake v if it has a reason; see there. */
 void lu_hvm_resume(struct vcpu *v);
 /* policy.c: the saved policy becomes d's; before its vCPUs exist. */

@@ -74,6 +74,7 @@ const struct lu_kind *const lu_kinds[] = {
     &lu_kind_vcpu_timer,
 #ifdef CONFIG_HVM
     &lu_kind_lapic_timer,
+    &lu_kind_platform_timers,
 #endif
     &lu_kind_watchdog,
 };

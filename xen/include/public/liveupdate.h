@@ -1071,6 +1071,44 @@ struct lu_hvm_io_rec {
 #define LU_HVMIO_A_FETCH   (1U << 2)
 #define LU_HVMIO_A_PRESENT (1U << 3)
 
+/*
+ * PLATFORM_TIMERS: the emulated PIT, RTC, HPET and ACPI timer of an HVM domain, beyond the
+ * registers in HVM_CONTEXT.  Times in system time or guest time, which go on.
+ */
+#define LU_REC_PLATFORM_TIMERS (LU_REC_BASE | 0x178)
+
+struct lu_ptimer_rec {
+    uint32_t flags;             /* LU_PTIMER_F_*; 0: so are all fields */
+    uint32_t pending;           /* expiries that were not delivered yet */
+    uint64_t period_ns;         /* 0: fires once */
+    int64_t  due_ns;            /* next expiry; signed */
+    uint64_t last_time;         /* guest time of the last delivery, ns */
+};
+
+#define LU_PTIMER_F_ACTIVE (1U << 0)        /* it runs, or has expired and waits */
+#define LU_PTIMER_F_LISTED (1U << 1)        /* not masked, if pending */
+#define LU_PTIMER_F_ISSUED (1U << 2)        /* its interrupt was raised */
+#define LU_PTIMER_F_RUNS   (1U << 3)        /* also while its vCPU is descheduled */
+
+struct lu_platform_timers_rec {
+    struct lu_id_rec id;
+    uint64_t hpet_offset;       /* main counter less guest time, in its ticks */
+    int64_t  pit_load_time[3];  /* guest time that each counts from; signed, ns */
+    int64_t  rtc_start_ns;      /* system time that periods count from; signed */
+    int64_t  rtc_checked_ns;    /* ... up to which ticks are accounted; signed */
+    int64_t  rtc_second_ns;     /* system time at which its second ends; signed; 0: never */
+    int64_t  rtc_alarm_ns;      /* ... and its alarm comes; signed; 0: never */
+    uint64_t pm_time;           /* guest time of pm_count, ns; and */
+    uint32_t pm_rest;           /* ... fraction of a tick by then, / 2^32 */
+    uint32_t pm_count;
+    uint32_t rtc_period;        /* ns; 0: no periodic interrupt */
+    uint16_t rtc_unread;        /* its interrupts that the guest did not look at */
+    uint16_t pm_status;         /* PM1a status register */
+    uint8_t  rtc_date[10];      /* registers 0 to 9, if the guest is setting them */
+    uint8_t  reserved[6];
+    struct lu_ptimer_rec timer[5];  /* PIT channel 0, RTC, HPET 0 to 2 */
+};
+
 /* CACHEATTR: of an HVM domain; followed by nr lu_pinned_rec. */
 #define LU_REC_CACHEATTR (LU_REC_BASE | 0x174)
 

@@ -7,7 +7,8 @@
  * extended state: the format is the ABI of migration, so its entries cross as they
  * are, one after the other in one record.  hvm_save() and hvm_load() themselves are
  * not called: they print, and want softirqs, for each entry.  What a migration loses
- * or approximates is put right by HVM_DOMAIN, HVM_VCPU and LAPIC_TIMER.
+ * or approximates is put right by HVM_DOMAIN, HVM_VCPU, LAPIC_TIMER
+ * and PLATFORM_TIMERS.
  *
  * While everything runs only the size is taken, as the handlers want vCPUs that
  * do not run.
@@ -62,6 +63,7 @@ static int put_entries(struct lu_stream *s, struct vcpu *v, unsigned int i,
     struct hvm_domain_context h = {
         .data = (void *)entries, .size = sizeof(entries),
     };
+    const struct hvm_hw_acpi acpi = v->domain->arch.hvm.acpi;
     bool down = false;
     int rc;
 
@@ -76,6 +78,11 @@ static int put_entries(struct lu_stream *s, struct vcpu *v, unsigned int i,
         rc = hvm_sr_handlers[i].save(v, &h);
         if ( down )
             __set_bit(_VPF_down, &v->pause_flags);
+        /*
+         * The ACPI timer's handler counts on, and not from where: as it is for a
+         * domain that goes on here after all, and for PLATFORM_TIMERS.
+         */
+        v->domain->arch.hvm.acpi = acpi;
         if ( rc )
             return lu_error(-EIO, v->domain, "HVM_CONTEXT: v%d: %s (%d)",
                             v->vcpu_id, hvm_sr_handlers[i].name, rc);
@@ -187,6 +194,7 @@ static int cf_check restore_hvm_context(const struct lu_stream *s,
     hvm_set_callback_via(d, d->arch.hvm.params[HVM_PARAM_CALLBACK_IRQ]);
     hvm_set_rdtsc_exiting(d, d->arch.vtsc);
     lu_lapic_timers_stop(d);
+    lu_platform_timers_stop(d);
 
     return 0;
 }

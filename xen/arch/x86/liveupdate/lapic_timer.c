@@ -9,23 +9,9 @@
  * and here, when events find their way, the timer gets the deadline that it had, by
  * Xen's clock, which goes on.  What is due by then fires at once.
  *
- * What can fail: domains with other emulated timers are a blocker, since those are not
- * carried like this yet.  In the new Xen: fields out of range.
+ * What can fail, in the new Xen: fields out of range.
  */
 #include "../../../common/liveupdate/internal.h"
-
-/* ---- Blockers ------------------------------------------------------------------ */
-
-static int cf_check check_lapic_timer(const struct domain *d)
-{
-    const uint32_t other = X86_EMU_HPET | X86_EMU_PM | X86_EMU_RTC |
-                           X86_EMU_PIT;
-
-    return is_hvm_domain(d) && (d->arch.emulation_flags & other)
-           ? lu_blocker(-EOPNOTSUPP, d,
-                        "emulated-timers: HPET, PIT, RTC or ACPI timer")
-           : 0;
-}
 
 /* ---- Save ---------------------------------------------------------------------- */
 
@@ -157,7 +143,6 @@ const struct lu_kind lu_kind_lapic_timer = {
     .pass = LU_PASS_WIRE,
     .per_domain = true,
     .per_vcpu = true,
-    .check = check_lapic_timer,
     .save = save_lapic_timer,
     .restore = restore_lapic_timer,
 };
