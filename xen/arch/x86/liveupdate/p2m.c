@@ -12,7 +12,9 @@
  * domain owns.  The paging pool is filled up to its size with new pages.
  *
  * Not carried, because made again: tables of nested and alternate P2Ms, which are
- * empty, the monitor tables of vCPUs, free pages of the pool.
+ * empty, the monitor tables of vCPUs, free pages of the pool, and which frames are a
+ * screen whose changes a device model follows: when it asks next, hap_track_dirty_vram()
+ * begins anew and calls all of them changed.
  *
  * What can fail: states with tables of another meaning (log-dirty, populate on
  * demand, nesting) are blockers; so are entries that a domain which is carried
@@ -141,6 +143,14 @@ static int walk_leaf(struct p2m_walk *w, const struct p2m_entry *e,
     case p2m_ram_ro:
         break;
 
+    case p2m_ram_logdirty:
+        /*
+         * With no log it is RAM that hvm_hap_nested_page_fault() makes p2m_ram_rw on
+         * the first write.  Such are left by a screen that was followed, and by a
+         * migration: p2m_change_entry_type_global() changes entries when they are used.
+         */
+        break;
+
     case p2m_ioreq_server:
         w->ioreq += nr;
         break;
@@ -217,10 +227,11 @@ static int cf_check check_p2m(const struct domain *cd)
         return 0;
 
     BLOCK(!paging_mode_hap(d), -EOPNOTSUPP, "paging: shadow paging");
-    BLOCK(paging_mode_log_dirty(d) || p2m->global_logdirty ||
-          !rangeset_is_empty(p2m->logdirty_ranges) ||
-          d->arch.hvm.dirty_vram, -EOPNOTSUPP,
+    BLOCK(paging_mode_log_dirty(d) || p2m->global_logdirty, -EOPNOTSUPP,
           "paging: shadow or log-dirty mode");
+    /* The processor may follow it, and in entries that do not tell. */
+    BLOCK(d->arch.hvm.dirty_vram && w.format == LU_P2M_EPT, -EOPNOTSUPP,
+          "dirty-vram: a device model follows its screen");
     BLOCK(p2m->default_access != p2m_access_rwx || p2m->access_required,
           -EOPNOTSUPP, "mem-access: a monitor restricts accesses");
     BLOCK(d->arch.paging.preempt.dom, -EBUSY,
