@@ -450,7 +450,7 @@ static int cf_check save_caps(struct lu_stream *s, struct domain *d)
     if ( rc )
         return rc;
 
-    out.limit = ~0UL;
+    out.limit = ~0UL - 1;
     rc = rangeset_report_ranges(d->iomem_caps, 0, ~0UL, put_range, &out);
     r.nr_iomem = out.nr;
 
@@ -467,10 +467,32 @@ static int cf_check save_caps(struct lu_stream *s, struct domain *d)
     return rc ?: lu_rec_patch(s, 0, &r, sizeof(r)) ?: lu_rec_end(s);
 }
 
+/* Ranges that have to be those of a record, in the same order. */
+struct range_in {
+    const struct lu_stream *s;
+    const struct lu_rec *rec;
+    uint32_t off, left;
+};
+
+static int cf_check same_range(unsigned long s, unsigned long e, void *ctx)
+{
+    struct range_in *in = ctx;
+    struct lu_cap_range_rec r;
+
+    if ( !in->left || lu_rec_read(in->s, in->rec, in->off, &r, sizeof(r)) ||
+         r.first != s || r.last != e )
+        return -EINVAL;
+    in->off += sizeof(r);
+    in->left--;
+
+    return 0;
+}
+
 static int take_ranges(const struct lu_stream *s, const struct lu_rec *rec,
                        uint32_t *off, uint32_t nr, uint64_t limit,
                        struct rangeset *set)
 {
+    struct range_in in = { .s = s, .rec = rec, .off = *off, .left = nr };
     /* rangeset_remove_range() adds 1 to the end: ~0UL would leave a range from 0 on. */
     int rc = rangeset_remove_range(set, 0, ~0UL - 1);
 
@@ -487,7 +509,10 @@ static int take_ranges(const struct lu_stream *s, const struct lu_rec *rec,
             rc = rangeset_add_range(set, r.first, r.last);
     }
 
-    return rc;
+    /* A right too many would be seen by nobody else. */
+    rc = rc ?: rangeset_report_ranges(set, 0, ~0UL, same_range, &in);
+
+    return rc ?: in.left ? -EINVAL : 0;
 }
 
 static int cf_check restore_caps(const struct lu_stream *s,
@@ -512,7 +537,7 @@ static int cf_check restore_caps(const struct lu_stream *s,
     if ( is_hardware_domain(d) && dom0_setup_permissions(d) )
         return lu_error(-EIO, d, "CAPS: default permissions");
 
-    rc = take_ranges(s, rec, &off, r.nr_iomem, ~0UL, d->iomem_caps) ?:
+    rc = take_ranges(s, rec, &off, r.nr_iomem, ~0UL - 1, d->iomem_caps) ?:
          take_ranges(s, rec, &off, r.nr_ioport, UINT16_MAX,
                      d->arch.ioport_caps) ?:
          take_ranges(s, rec, &off, r.nr_irq, nr_irqs_gsi - 1, d->irq_caps);
