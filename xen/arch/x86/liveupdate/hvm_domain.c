@@ -185,14 +185,21 @@ static int cf_check restore_hvm_domain(const struct lu_stream *s,
     if ( rc )
         return rc;
 
-    /* Which ports PMTIMER's registers are at. */
-    if ( has_vpm(d) && hvm->params[HVM_PARAM_ACPI_IOPORTS_LOCATION] )
+    /*
+     * Which ports PMTIMER's registers are at.  pmtimer_change_ioport() moves them if the
+     * parameter is another one, and pmtimer_init() has put them where 0 says.
+     */
+    if ( has_vpm(d) )
     {
-        rc = pmtimer_change_ioport(
-                 d, hvm->params[HVM_PARAM_ACPI_IOPORTS_LOCATION]);
+        uint64_t *ports = &hvm->params[HVM_PARAM_ACPI_IOPORTS_LOCATION];
+        const uint64_t version = *ports;
+
+        *ports = 0;
+        rc = pmtimer_change_ioport(d, version);
+        *ports = version;
         if ( rc )
             return lu_error(rc, d, "HVM_DOMAIN: ACPI ports of version %"PRIu64,
-                            hvm->params[HVM_PARAM_ACPI_IOPORTS_LOCATION]);
+                            version);
     }
 
     return 0;
