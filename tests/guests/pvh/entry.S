@@ -24,6 +24,18 @@
 
         .text
         .code32
+/* For QEMU, which boots it as an HVM guest's kernel: a Multiboot header with addresses. */
+        .balign 4
+multiboot:
+        .long 0x1badb002, 0x10000, -(0x1badb002 + 0x10000)
+        .long multiboot, 0x100000, load_end, bss_end, entry_multiboot
+
+/* ebx has the address of what the boot loader tells; the command line is at 16 there. */
+entry_multiboot:
+        mov 16(%ebx), %eax
+        mov %eax, told + 24
+        mov $told, %ebx
+
         .globl entry32
 entry32:
         cld
@@ -149,6 +161,10 @@ gdt:
 gdt_pointer:
         .word gdt_pointer - gdt - 1
         .long gdt
+        .balign 8
+/* A struct hvm_start_info with nothing but cmdline_paddr, which is at 24. */
+told:
+        .skip 56
 
         .bss
         .balign 4096

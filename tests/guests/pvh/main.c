@@ -4,7 +4,8 @@
  * emulated local APIC.
  *
  * Happy path: it finds Xen's hypercalls by CPUID, its console by HVM parameters, and
- * obeys. With one vCPU a test that needs it across an update has a `pastime`, and one
+ * obeys. It is also the kernel of an HVM guest, by QEMU and what SeaBIOS runs for
+ * kernels that obey Multiboot. With one vCPU a test that needs it across an update has a `pastime`, and one
  * test at a time is set: the scenario makes a guest for each. Option: via (upcalls by
  * the domain's callback vector, not by one of the vCPU's own).
  *
@@ -17,11 +18,11 @@
 #include <xen/arch-x86/hvm/start_info.h>
 
 extern const struct test test_lapic, test_irr, test_hlt, test_state, test_upcall,
-                         test_devices;
+                         test_devices, test_platform;
 
 const struct test *const tests[] = {
     &test_lapic, &test_irr, &test_hlt, &test_state, &test_upcall,
-    &test_devices,
+    &test_devices, &test_platform,
 };
 
 const unsigned int nr_tests = ARRAY_SIZE(tests);
@@ -205,6 +206,12 @@ void nap(uint64_t ms)
 
 /* ---- Starting ---- */
 
+/* Masks what a BIOS has left open; who has no PIC writes to nothing. */
+static void pic_init(void)
+{
+    asm volatile ( "outb %0, $0x21; outb %0, $0xa1" :: "a" ((uint8_t)0xff) );
+}
+
 static void apic_init(void)
 {
     uint32_t r[4];
@@ -252,6 +259,7 @@ void start(const struct hvm_start_info *info)
     shared_map();
     console_init((void *)(hvm_param(HVM_PARAM_CONSOLE_PFN) * PAGE),
                  hvm_param(HVM_PARAM_CONSOLE_EVTCHN));
+    pic_init();
     apic_init();
     upcalls_init();
 

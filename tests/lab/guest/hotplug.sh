@@ -36,4 +36,10 @@ vif:online)
     brctl addif "$(xenstore read "$path/bridge")" "$vif" || fail "no bridge"
     xenstore write "$path/hotplug-status" connected
     ;;
+vif:add)
+    # The card that a device model emulates, which has made it already.
+    ip link set "$INTERFACE" up || fail "interface $INTERFACE stays down"
+    brctl addif "$(xenstore read "$path/bridge")" "$INTERFACE" || fail "no bridge"
+    xenstore write "$path/hotplug-status" connected
+    ;;
 esac

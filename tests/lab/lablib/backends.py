@@ -73,10 +73,10 @@ class Backends:
                 f"vif = ['bridge=xenbr0,script=/bin/hotplug,"
                 f"mac=00:16:3e:00:00:{n:02x}']\n")
 
-    def create(self, n, **kw):
-        """The guest g<n>, at work; `kw` are Guest's."""
+    def create(self, n, modules="xen-netfront", **kw):
+        """The guest g<n>, at work with those drivers; `kw` are Guest's."""
         g = guest.Guest(self.host, f"g{n}", config=self.config(n), **kw).create()
-        g.must("modprobe -q xen-netfront; i=0; "
+        g.must(f"modprobe -q -a {modules}; i=0; "
                "until [ -e /sys/class/net/eth0 ]; do usleep 100000; i=$((i+1)); "
                "[ $i -gt 300 ] && exit 1; done; "
                f"ip addr add {address(n)}/24 dev eth0; ip link set eth0 up; "
@@ -92,14 +92,14 @@ class Backends:
         self.connections += to == self.outside
         return ("net", f"-a {to} -p {port} -r 32", tag)
 
-    def witnesses(self, g, duty, more=()):
+    def witnesses(self, g, duty, more=(), disk="/dev/xvda"):
         """Starts what a guest does: disk, network, and `more`."""
         streams = [self.stream(self.outside, self.echo.port)]
         number, first = next(iter(self.guests.items()))
         if g is not first:
             streams.append(self.stream(address(number), PORT, f"net-{first.name}"))
         return self.lab.witnesses(g, [
-            ("heartbeat", "{tsc}"), ("disk", f"-f /dev/xvda -q 4 -d {duty}"),
+            ("heartbeat", "{tsc}"), ("disk", f"-f {disk} -q 4 -d {duty}"),
             *streams, *more])
 
     def verdicts(self):

@@ -40,28 +40,34 @@ def files(others=()):
 class Guest:
     """One domU by its name.
 
-    kind is what xl calls type, "pv" or "pvh"; config are more lines of its xl.cfg,
-    args more options of its kernel.  `kernel` is a kernels.Kernel, None for dom0's own.
+    kind is what xl calls type; "hvm" needs a host with devicemodel.files(), whose QEMU
+    gives the guest its kernel.  config are more lines of its xl.cfg, args more options
+    of its kernel.  `kernel` is a kernels.Kernel, None for dom0's own.
     """
 
     def __init__(self, host, name, kind="pv", vcpus=1, memory=160,
                  config="", args="", kernel=None):
         self.host, self.name, self.kind = host, name, kind
-        self.vcpus, self.memory, self.config = vcpus, memory, config
+        self.vcpus, self.config = vcpus, config
+        # QEMU puts kernel and image into the guest's own memory first.
+        self.memory = max(memory, 256) if kind == "hvm" else memory
         self.slow = host.slow
         self.number = 0
         self.vmlinuz = f"/boot/{kernel.vmlinuz.name}" if kernel else KERNEL
         self.modules = f"/boot/{kernel.modules.name}" if kernel else None
-        self.ramdisk = f"{self.modules}.ramdisk" if kernel else RAMDISK
+        # The BIOS of an HVM guest reads it from QEMU byte by byte: the fewer the better.
+        self.ramdisk = f"{self.modules}.ramdisk" if kernel else \
+            PACKED if kind == "hvm" else RAMDISK
         self.args = f"{args} {kernels.ARGS}" if kernel else args
 
     def cfg(self):
+        more = 'vnc = 0\nvga = "stdvga"\n' if self.kind == "hvm" else ""
         return (f'name = "{self.name}"\ntype = "{self.kind}"\n'
                 f'kernel = "{self.vmlinuz}"\nramdisk = "{self.ramdisk}"\n'
                 f'memory = {self.memory}\nvcpus = {self.vcpus}\n'
                 # On a tmpfs the image could fill no more than half of the memory.
                 'extra = "console=hvc0 rdinit=/init rootfstype=ramfs quiet '
-                f'lab.guest={self.name} {self.args}"\n{self.config}\n')
+                f'lab.guest={self.name} {self.args}"\n{more}{self.config}\n')
 
     def create(self, limit=120):
         """xl create, and waits until the guest obeys."""
@@ -80,7 +86,9 @@ class Guest:
         path = self.define()
         if self.modules:
             self.host.must(f"cat {RAMDISK} {self.modules} >{self.ramdisk}")
-        self.host.must(f"xl create {how} {path} 2>&1", limit)
+        self.host.must(f"xl create {how} {path} 2>&1 || {{ rc=$?; "
+                       f"cat /var/log/xen/qemu-dm-{self.name}.log; exit $rc; }} "
+                       "2>/dev/null", limit)
 
     def half_build(self, pages=0):
         """Begins xl create -p, stops it as soon as there are so many pages."""

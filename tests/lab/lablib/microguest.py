@@ -23,7 +23,7 @@ import subprocess
 
 from .place import BUILD, ROOT, LabError, locked
 
-KERNEL = {"pv": "/boot/micro", "pvh": "/boot/micro-pvh"}
+KERNEL = {"pv": "/boot/micro", "pvh": "/boot/micro-pvh", "hvm": "/boot/micro-pvh"}
 
 
 def files():
@@ -41,7 +41,7 @@ def files():
 
 class MicroGuest:
     """One of them by its name; options are its command line, config more lines of its
-    xl.cfg, kind is what xl calls type, "pv" or "pvh"."""
+    xl.cfg, kind is what xl calls type; "hvm" needs a host with devicemodel.files()."""
 
     def __init__(self, host, name, vcpus=18, memory=64, options="", config="",
                  kind="pv"):
@@ -50,12 +50,13 @@ class MicroGuest:
         self.number = 0
 
     def cfg(self):
+        more = 'vnc = 0\nvga = "none"\n' if self.kind == "hvm" else ""
         return (f'name = "{self.name}"\ntype = "{self.kind}"\n'
                 f'kernel = "{KERNEL[self.kind]}"\n'
                 f'memory = {self.memory}\nvcpus = {self.vcpus}\n'
                 f'max_event_channels = 4095\nmax_grant_version = 2\n'
                 f'on_crash = "preserve"\n'
-                f'extra = "{self.options}"\n{self.config}\n')
+                f'extra = "{self.options}"\n{more}{self.config}\n')
 
     def create(self, limit=60):
         """xl create, and waits until the guest says that it is ready."""
@@ -63,7 +64,8 @@ class MicroGuest:
         pipe = f"/run/lab/in.{self.name}"
         self.host.must(
             f"cat >{path} <<'EOF'\n{self.cfg()}EOF\nrm -f {pipe}; mkfifo {pipe}\n"
-            f"xl create -p {path} 2>&1 || exit 1\n"
+            f"xl create -p {path} 2>&1 || "
+            f"{{ cat /var/log/xen/qemu-dm-{self.name}.log 2>/dev/null; exit 1; }}\n"
             # The shell keeps the pipe open, so that xenconsole sees no end of it.
             f"(setsid sh -c 'exec 4<>{pipe}; exec xenconsole --interactive "
             f"--num 0 --type pv $(xl domid {self.name}) <&4' >{out} 2>&1 3>&- &)\n"

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""No update at all: PVH guests on a Xen left alone, and what the emulator does.
+"""No update at all: PVH and HVM guests on a Xen left alone, and what the emulator does.
 
-GUESTS (default pvh:1) are kinds and numbers of vCPUs, with options of xl behind another
-colon (pvh:2:hap=0). They run all witnesses that need no device, as dom0
+GUESTS (default pvh:1,hvm:1) are kinds and numbers of vCPUs, with options of xl
+behind another colon (pvh:2:hap=0). They run all witnesses that need no device, as dom0
 does, for ROUNDS times SECONDS; each guest is asked after each round, and one that has
 failed is left out from then on. ARGS: more options of the guests' kernel. What guests
-printed is in console.NAME next to the serial log. When a scenario with PVH
-guests fails, this one tells whether the lab did it.
+printed is in console.NAME next to the serial log. When a scenario with PVH or HVM guests
+fails, this one tells whether the lab did it.
 """
 
-from lablib import guest
+from lablib import devicemodel, guest
 from lablib.place import LabError
 
 WITNESSES = [("heartbeat", "{tsc}"), ("memory", "-m 8 -d {duty}"),
@@ -60,7 +60,7 @@ class One:
             final = self.w.stop()
             return "; ".join(f"{t}: {f}" for t, f in final.items()
                              if f.get("ok") != "1" or f.get("rc") != "0") or \
-                self.guest.trouble("BUG:|Oops|WARNING: CPU|stall|invalid opcode|"
+                self.guest.trouble("BUG:|Oops|WARNING: CPU|rcu.*stall|invalid opcode|"
                                    "general protection|soft lockup")
         if self.well:
             self.attempt("found nothing wrong in the end", do)
@@ -69,12 +69,15 @@ class One:
 
 
 def run(lab):
-    specs = lab.param("GUESTS", "pvh:1").split(",")
+    specs = lab.param("GUESTS", "pvh:1,hvm:1").split(",")
     rounds, seconds = lab.param("ROUNDS", 2), lab.param("SECONDS", 10)
     duty = lab.param("DUTY", 10 if lab.accel == "mt" else 5)
     wanted = [(name, args.replace("{duty}", str(duty))) for name, args in WITNESSES]
-    with lab.host(xen=lab.first_xen("4.17-off-lab"),
-                  files=guest.files()) as host:
+    hvm = any(spec.startswith("hvm") for spec in specs)
+    files = {**guest.files(), **(devicemodel.files() if hvm else {})}
+    lab.qemu = "10"
+    with lab.host(xen=lab.first_xen("4.17-off-lab"), files=files,
+                  dom0_mem=devicemodel.DOM0_MEM if hvm else 1024) as host:
         host.boot()
         host.must("xenstart")
         all_of_them = [One(lab, host, f"g{n}", spec, wanted)

@@ -39,11 +39,11 @@ NEEDS_GAP = ("once-gap", "tsc-gap")
 class One:
     """A test and its guest."""
 
-    def __init__(self, lab, host, name):
+    def __init__(self, lab, host, name, test, kind, memory):
         self.lab, self.name = lab, name
-        self.test, self.args, options = TESTS[name]
+        self.test, self.args, options = test
         self.guest = microguest.MicroGuest(
-            host, name, vcpus=1, memory=16, options=options, kind="pvh").create()
+            host, name, vcpus=1, memory=memory, options=options, kind=kind).create()
         self.offers_deadline = "TSC deadline" in self.guest.console()
         self.dead = False
 
@@ -66,16 +66,19 @@ class One:
                 f"{k}={v}" for k, v in values.items()))
 
 
-def run(lab):
+def run(lab, tests=TESTS, kind="pvh", memory=16, more=(), dom0_mem=1024):
+    """`tests` are like TESTS, for guests of that kind and so many MiB; `more` are files
+    that dom0 needs besides."""
     lab.qemu = "10"
     lab.params.setdefault("FLAVOUR", "4.17-lab")
     count = lab.param("UPDATES", 2)
-    wanted = [t for t in lab.param("TESTS", ",".join(TESTS)).split(",")
+    wanted = [t for t in lab.param("TESTS", ",".join(tests)).split(",")
               if count or t not in NEEDS_GAP]
     images = next_xens(lab, count)
-    files = microguest.files()
+    files = {**microguest.files(), **dict(more)}
     paths = install(files, images)
-    with lab.host(append="liveupdate=64M guest_loglvl=none", files=files) as host:
+    with lab.host(append="liveupdate=64M guest_loglvl=none", files=files,
+                  dom0_mem=dom0_mem) as host:
         host.boot()
         host.must("xenstart")
         ones = []
@@ -83,7 +86,7 @@ def run(lab):
             if name.startswith("tsc") and ones and not ones[0].offers_deadline:
                 lab.say(f"{name}: not run, Xen offers no TSC deadline")
             else:
-                ones.append(One(lab, host, name))
+                ones.append(One(lab, host, name, tests[name], kind, memory))
         w = lab.witnesses(host, [("heartbeat", "{tsc}")])
         updates = Updates(lab, host, images, paths, w)
         for n in range(count or 1):

@@ -14,15 +14,17 @@ LIGHT = [("heartbeat", "{tsc}"), ("memory", "-m 8 -d {duty}"), ("fpu", "-d {duty
          ("timers", "")]
 
 
-def run(lab, kind="pv", vcpus="1,2", wanted=LIGHT):
+def run(lab, kind="pv", vcpus="1,2", wanted=LIGHT, dom0_mem=1024, more=()):
+    """`more` are files that dom0 needs besides."""
     count = lab.param("UPDATES", 3)
     images = next_xens(lab, count)
-    files = guest.files()
+    files = {**guest.files(), **dict(more)}
     paths = install(files, images)
     duty = lab.param("DUTY", 20 if lab.accel == "mt" else 5)
     wanted = [(name, args.replace("{duty}", str(duty))) for name, args in wanted]
     config = lab.param("CFG", "").replace(";", "\n")
-    with lab.host(append="liveupdate=64M" if count else "", files=files) as host:
+    with lab.host(append="liveupdate=64M" if count else "", files=files,
+                  dom0_mem=dom0_mem) as host:
         host.boot()
         host.must("xenstart")
         guests, seen = [], {}

@@ -19,10 +19,9 @@ updates.
 import json
 import re
 import shlex
-import subprocess
 
-from lablib import guest, scenario
-from lablib.place import BUILD, ROOT, LabError
+from lablib import guest, scenario, stream
+from lablib.place import ROOT, LabError
 from lablib.toolstack import free, ours
 from lablib.update import build_id, execute, install, load, reasons
 
@@ -602,17 +601,6 @@ def part_images(lab, host, g, victim, path):
 NEW, GZ = "/boot/xen-new", "/boot/xen-new.gz"
 
 
-def stream_reader():
-    """xen-lu-stream for dom0."""
-    out = BUILD / "xen-lu-stream"
-    res = subprocess.run(["make", "-s", "-C", ROOT / "tools/liveupdate", f"OUT={out}",
-                          "LDFLAGS=-static"], text=True, check=False,
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if res.returncode:
-        raise LabError(f"cannot build xen-lu-stream:\n{res.stdout}")
-    return out / "xen-lu-stream"
-
-
 def run(lab):
     parts = {"query": part_query, "tool": part_tool, "images": part_images}
     wanted = lab.param("PARTS", PARTS).split(",")
@@ -620,7 +608,7 @@ def run(lab):
         raise LabError(f"PARTS: {','.join(wanted)}: want some of {PARTS}")
     path = lab.first_xen()
     files = {**guest.files(), **ours(), GZ: f"{path}.gz",
-             "/bin/xen-lu-stream": stream_reader(),
+             **stream.files(),
              "/boot/payload": scenario.load("blockers").payload(lab.dir, path)}
     install(files, [path])
     if "images" in wanted:
