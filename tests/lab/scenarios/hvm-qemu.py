@@ -55,7 +55,7 @@ def talk(host, g):
     host.must(f"tty=$(xenstore read /local/domain/{g.domid()}/serial/0/tty) && "
               f"(exec cat $tty >{LINE} 2>&1 3>&- </dev/null &)")
     g.must("stty -F /dev/ttyS0 raw -echo; (i=0; while i=$((i + 1)); do "
-           f"echo line $i {DOTS} >/dev/ttyS0; usleep 20000; done "
+           f"echo line $i {DOTS} >/dev/ttyS0; usleep 100000; done "
            ">/dev/null 2>&1 &)")
 
 
@@ -136,7 +136,7 @@ def run(lab):
                 lab.check("800 600" in shown["a"] and shown["a"] != shown["b"],
                           "QEMU shows what the guest draws", f"{shown}")
             else:
-                g.must("(i=0; while i=$((i + 1)); do echo line $i; usleep 100000; "
+                g.must("(i=0; while i=$((i + 1)); do echo line $i; sleep 1; "
                        "done >/dev/tty0 2>&1 &)")
             seen[f"{name} "] = served.witnesses(g, duty, [
                 ("timers", ""), ("memory", f"-m 8 -d {duty}"),
