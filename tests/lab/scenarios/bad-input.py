@@ -276,7 +276,8 @@ def part_guest(lab):
         size = host.log.stat().st_size
         refused(lab, host, "a guest with a debugger", execute(host), size,
                 r"blocked by d1: debugger: ")
-        host.must("xl unpause guest && xl destroy guest && xl list")
+        # Not unpaused: without a root it may end by itself before it is destroyed.
+        host.must("xl destroy guest && xl list")
         lab.check(True, "the guest can still be ended, dom0 goes on")
 
 
