@@ -14,9 +14,8 @@
  * which a load finds only the next.
  *
  * What can fail: a timer still runs as the guest's registers said earlier (a PIT of which
- * the mode is written, and not yet the count).  The update is refused with -EAGAIN, and
- * tried again.  In the new Xen: fields out of range; a timer that the registers do not
- * have.
+ * the mode is written, and not yet the count), a blocker of a moment.  In the new Xen:
+ * fields out of range; a timer that the registers do not have.
  */
 #include <xen/sched.h>
 
@@ -44,7 +43,13 @@ static void timers_of(struct domain *d, struct periodic_time *pt[NR_PT])
         pt[FIRST_HPET + i] = has_vhpet(d) ? &d->arch.hvm.pl_time->vhpet.pt[i] : NULL;
 }
 
-/* ---- Save ------------------------------------------------------------------------ */
+/* Or has expired, and waits to be delivered. */
+static bool runs(const struct periodic_time *pt)
+{
+    return pt && pt->vcpu && pt_active(pt);
+}
+
+/* ---- Blockers -------------------------------------------------------------------- */
 
 /* Would hpet_set_timer() make timer n as it is? */
 static bool hpet_agrees(const struct domain *d, unsigned int n,
@@ -92,14 +97,30 @@ static bool agrees(const struct domain *d, unsigned int i,
     return hpet_agrees(d, i - FIRST_HPET, pt);
 }
 
-static int fill_timer(const struct domain *d, unsigned int i,
-                      const struct periodic_time *pt, struct lu_ptimer_rec *r)
+static int cf_check check_platform_timers(const struct domain *cd)
 {
-    if ( !pt || !pt->vcpu || !pt_active(pt) )
+    struct domain *d = (struct domain *)cd; /* restoring writes to what timers_of() finds */
+    struct periodic_time *pt[NR_PT];
+    unsigned int i;
+    int first = 0;
+
+    if ( !is_hvm_domain(d) || d->is_dying )
         return 0;
-    if ( !agrees(d, i, pt) )
-        return lu_error(-EAGAIN, d,
-                        "PLATFORM_TIMERS: timer %u runs as its registers said before", i);
+
+    timers_of(d, pt);
+    for ( i = 0; i < NR_PT; i++ )
+        BLOCK(runs(pt[i]) && !agrees(d, i, pt[i]), -EAGAIN,
+              "platform-timers: timer %u runs as its registers said before", i);
+
+    return first;
+}
+
+/* ---- Save ------------------------------------------------------------------------ */
+
+static void fill_timer(struct lu_ptimer_rec *r, const struct periodic_time *pt)
+{
+    if ( !runs(pt) )
+        return;
 
     r->flags = LU_PTIMER_F_ACTIVE |
                (pt->on_list ? LU_PTIMER_F_LISTED : 0) |
@@ -109,8 +130,6 @@ static int fill_timer(const struct domain *d, unsigned int i,
     r->period_ns = pt->period;
     r->due_ns = pt->scheduled;
     r->last_time = pt->last_plt_gtime;
-
-    return 0;
 }
 
 /* 0: it is not running. */
@@ -143,7 +162,6 @@ static int cf_check save_platform_timers(struct lu_stream *s, struct domain *d)
     const struct pl_time *pl = d->arch.hvm.pl_time;
     struct periodic_time *pt[NR_PT];
     unsigned int i;
-    int rc = 0;
 
     if ( !is_hvm_domain(d) )
         return 0;
@@ -152,10 +170,8 @@ static int cf_check save_platform_timers(struct lu_stream *s, struct domain *d)
                  ARRAY_SIZE(d->arch.vpit.count_load_time));
 
     timers_of(d, pt);
-    for ( i = 0; !rc && i < NR_PT; i++ )
-        rc = fill_timer(d, i, pt[i], &r.timer[i]);
-    if ( rc )
-        return rc;
+    for ( i = 0; i < NR_PT; i++ )
+        fill_timer(&r.timer[i], pt[i]);
 
     if ( has_vpit(d) )
         for ( i = 0; i < ARRAY_SIZE(r.pit_load_time); i++ )
@@ -326,6 +342,7 @@ const struct lu_kind lu_kind_platform_timers = {
     .min_version = 1,
     .pass = LU_PASS_WIRE,
     .per_domain = true,
+    .check = check_platform_timers,
     .save = save_platform_timers,
     .restore = restore_platform_timers,
 };
