@@ -5,9 +5,9 @@
  *
  * Happy path: it finds Xen's hypercalls by CPUID, its console by HVM parameters, and
  * obeys. It is also the kernel of an HVM guest, by QEMU and what SeaBIOS runs for
- * kernels that obey Multiboot. With one vCPU a test that needs it across an update has a `pastime`, and one
- * test at a time is set: the scenario makes a guest for each. Option: via (upcalls by
- * the domain's callback vector, not by one of the vCPU's own).
+ * kernels that obey Multiboot. With one vCPU a test that needs it across an update has
+ * a `pastime`, and one test at a time is set: the scenario makes a guest for each.
+ * Option: via (upcalls by the domain's callback vector, not by one of the vCPU's own).
  *
  * What can fail: no Xen, no x2APIC, an exception or interrupt that nobody expects: the
  * guest ends with a message, if it has a console yet.
