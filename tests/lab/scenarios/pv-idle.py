@@ -4,9 +4,12 @@
 Guests of VCPUS (default 1,2) run light witnesses for SECONDS of their time (default 2)
 and through UPDATES, as dom0 does. TO: flavours that take turns as the new Xen. ARGS
 and CFG are more options of the guests' kernel and lines of their xl.cfg, with ; between.
+ORDERS are failures of updates that come before, as in abort (freeze,jump), in a flavour of
+the lab.
 """
 
 from lablib import guest
+from lablib.scenario import load
 from lablib.update import Updates, install, next_xens
 from lablib.witness import Together
 
@@ -37,6 +40,11 @@ def run(lab, kind="pv", vcpus="1,2", wanted=LIGHT, dom0_mem=1024, more=()):
         before = w.sample()
         host.must(f"sleep {lab.param('SECONDS', 2)}", 1200)
         lab.goes_on(w, before, "every witness works before the first update")
+        abort = load("abort")
+        for order in filter(None, lab.param("ORDERS", "").split(",")):
+            before = w.sample()
+            abort.failed_cleanly(lab, host, w, order, before,
+                                 abort.attempt(lab, host, paths[0], order))
         updates = Updates(lab, host, images, paths, w)
         updates.run(count)
         updates.finish()

@@ -387,6 +387,20 @@ int lu_policy_restore(struct domain *d);
 int lu_pv_normalise(struct domain *d);
 /* pagetables.c: references to a table of d (level 1-4), validating it. */
 int lu_pv_get_table(struct domain *d, uint64_t mfn, unsigned int level);
+/* shadow.c: shadows of an HVM domain; see there. */
+#ifdef CONFIG_SHADOW_PAGING
+void lu_shadow_drop(struct domain *d);
+void lu_shadow_remake(struct domain *d);
+bool lu_shadow_private(const struct domain *d, const struct page_info *pg);
+#else
+static inline void lu_shadow_drop(struct domain *d) {}
+static inline void lu_shadow_remake(struct domain *d) {}
+static inline bool lu_shadow_private(const struct domain *d,
+                                     const struct page_info *pg)
+{
+    return false;
+}
+#endif
 /* refs.c: sums of the references to the pages of each domain; see there. */
 int lu_refs_begin(void);
 int lu_refs_reserve(void);
@@ -401,8 +415,12 @@ struct lu_pin_rec *lu_refs_next_pin(const struct domain *d,
 int lu_map_vcpu_info(struct vcpu *v, uint64_t mfn, uint32_t offset);
 /* Bytes of extended state of a vCPU that are carried. */
 #define LU_XSAVE_MAX 4096U
-/* After the freeze: finish what a vCPU left half done; -errno to refuse. */
+/*
+ * After the freeze: finish what a vCPU left half done, drop what is made again; -errno
+ * to refuse.  Before the thaw: make again what the domain cannot run without.
+ */
 int lu_normalise_domain(struct domain *d);
+void lu_denormalise_domain(struct domain *d);
 /* IRQs on.  All other CPUs spin with IRQs off, or none and -EBUSY. */
 int lu_park_cpus(void);
 void lu_unpark_cpus(void);

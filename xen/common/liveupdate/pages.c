@@ -221,7 +221,8 @@ static int classify(const struct page_info *pg, const struct domain **owner)
     if ( !*owner || is_system_domain(*owner) )
         return 0;
     if ( !(pg->count_info & PGC_allocated) )
-        return pg->count_info & (PGC_xen_heap | PGC_extra) ? -EBUSY
+        return lu_shadow_private(*owner, pg) ? 0 :
+               pg->count_info & (PGC_xen_heap | PGC_extra) ? -EBUSY
                                                            : LU_EXT_GIVEN;
     if ( pg->count_info & PGC_xen_heap )
         return LU_EXT_SHARED;

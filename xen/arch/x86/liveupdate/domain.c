@@ -577,5 +577,12 @@ void lu_resume_domain(struct domain *d)
 
 int lu_normalise_domain(struct domain *d)
 {
+    lu_shadow_drop(d);
+
     return lu_pv_normalise(d);
+}
+
+void lu_denormalise_domain(struct domain *d)
+{
+    lu_shadow_remake(d);
 }

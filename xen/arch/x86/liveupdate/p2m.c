@@ -12,9 +12,10 @@
  * domain owns.  The paging pool is filled up to its size with new pages.
  *
  * Not carried, because made again: tables of nested and alternate P2Ms, which are
- * empty, the monitor tables of vCPUs, free pages of the pool, and which frames are a
- * screen whose changes a device model follows: when it asks next, hap_track_dirty_vram()
- * begins anew and calls all of them changed.
+ * empty, the monitor tables of vCPUs, shadows (shadow.c), free pages of the pool, and
+ * which frames are a screen whose changes a device model follows: when it asks next,
+ * hap_track_dirty_vram() or shadow_track_dirty_vram() begins anew and calls all of them
+ * changed.
  *
  * What can fail: states with tables of another meaning (log-dirty, populate on
  * demand, nesting) are blockers; so are entries that a domain which is carried
@@ -27,6 +28,7 @@
 #include <asm/hvm/vmx/vmx.h>
 #include <asm/liveupdate.h>
 #include <asm/paging.h>
+#include <asm/shadow.h>
 
 #include "../../../common/liveupdate/internal.h"
 
@@ -38,6 +40,25 @@ struct p2m_entry {
     p2m_type_t type;
     unsigned long mfn;
 };
+
+/* Pages of the pool that tables of the P2M have, in either kind of paging. */
+static unsigned int *p2m_pages(struct domain *d)
+{
+#ifdef CONFIG_SHADOW_PAGING
+    if ( !hap_enabled(d) )
+        return &d->arch.paging.shadow.p2m_pages;
+#endif
+    return &d->arch.paging.hap.p2m_pages;
+}
+
+static unsigned int pool_pages(struct domain *d)
+{
+#ifdef CONFIG_SHADOW_PAGING
+    if ( !hap_enabled(d) )
+        return d->arch.paging.shadow.total_pages + *p2m_pages(d);
+#endif
+    return d->arch.paging.hap.total_pages + *p2m_pages(d);
+}
 
 static unsigned int p2m_format(const struct domain *d)
 {
@@ -226,7 +247,6 @@ static int cf_check check_p2m(const struct domain *cd)
     if ( !is_hvm_domain(d) || d->is_dying )
         return 0;
 
-    BLOCK(!paging_mode_hap(d), -EOPNOTSUPP, "paging: shadow paging");
     BLOCK(paging_mode_log_dirty(d) || p2m->global_logdirty, -EOPNOTSUPP,
           "paging: shadow or log-dirty mode");
     /* The processor may follow it, and in entries that do not tell. */
@@ -290,8 +310,7 @@ static int cf_check save_p2m(struct lu_stream *s, struct domain *d)
     if ( !is_hvm_domain(d) )
         return 0;
 
-    r.pool_pages = d->arch.paging.hap.total_pages +
-                   d->arch.paging.hap.p2m_pages;
+    r.pool_pages = pool_pages(d);
     r.root_mfn = pagetable_get_pfn(p2m_get_pagetable(p2m));
     r.max_gfn = p2m->max_mapped_pfn;
     page_list_for_each ( pg, &p2m->pages )
@@ -318,7 +337,7 @@ static int adopt_table(struct domain *d, unsigned long mfn)
 
     pg->u.inuse.type_info = adopted(d);
     page_list_add_tail(pg, &p2m->pages);
-    d->arch.paging.hap.p2m_pages++;
+    ++*p2m_pages(d);
 
     return 0;
 }
@@ -347,7 +366,7 @@ int lu_p2m_adopt(struct domain *d, unsigned long mfn, unsigned long nr)
 {
     int rc = 0;
 
-    if ( !is_hvm_domain(d) || !paging_mode_hap(d) )
+    if ( !is_hvm_domain(d) )
         return lu_error(-EINVAL, d, "MEMORY: pages %#lx are of a P2M it has not",
                         mfn);
 
@@ -364,7 +383,8 @@ static int fill_pool(struct domain *d, unsigned int pages)
     int rc;
 
     paging_lock(d);
-    rc = hap_set_allocation(d, pages, NULL);
+    rc = hap_enabled(d) ? hap_set_allocation(d, pages, NULL)
+                        : shadow_set_allocation(d, pages, NULL);
     paging_unlock(d);
 
     return rc ? lu_error(rc, d, "P2M: a paging pool of %u pages", pages) : 0;
@@ -380,8 +400,8 @@ static int cf_check restore_p2m(const struct lu_stream *s,
 
     if ( rc )
         return rc;
-    if ( !is_hvm_domain(d) || !paging_mode_hap(d) )
-        return lu_error(-EINVAL, d, "P2M: no domain with such paging");
+    if ( !is_hvm_domain(d) )
+        return lu_error(-EINVAL, d, "P2M: of a domain that has none");
     if ( r.format != w.format )
         return lu_error(-EINVAL, d, "P2M: format %u, this CPU wants %u",
                         r.format, w.format);
