@@ -111,7 +111,7 @@ extern const struct lu_kind lu_kind_p2m, lu_kind_hvm_domain,
                             lu_kind_hvm_context, lu_kind_hvm_vcpu,
                             lu_kind_cacheattr, lu_kind_lapic_timer,
                             lu_kind_ioreq, lu_kind_hvm_io,
-                            lu_kind_platform_timers;
+                            lu_kind_platform_timers, lu_kind_viridian;
 extern const struct lu_kind lu_kind_mmcfg, lu_kind_gsi, lu_kind_pci,
                             lu_kind_pirq;
 extern const struct lu_kind lu_kind_px, lu_kind_px_policy, lu_kind_cx,

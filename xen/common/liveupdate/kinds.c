@@ -53,6 +53,7 @@ const struct lu_kind *const lu_kinds[] = {
     &lu_kind_hvm_domain,
     &lu_kind_cacheattr,
     &lu_kind_hvm_context,
+    &lu_kind_viridian,
     &lu_kind_hvm_vcpu,
     &lu_kind_hvm_io,
 #endif

@@ -1109,6 +1109,34 @@ struct lu_platform_timers_rec {
     struct lu_ptimer_rec timer[5];  /* PIT channel 0, RTC, HPET 0 to 2 */
 };
 
+/*
+ * VIRIDIAN: Windows enlightenments of an HVM domain that has them, beyond HVM_CONTEXT.
+ * Followed by nr_vcpus lu_viridian_vcpu_rec, by vCPU.  Reference time counts 100 ns.
+ */
+#define LU_REC_VIRIDIAN (LU_REC_BASE | 0x179)
+
+struct lu_viridian_vcpu_rec {
+    uint64_t vp_assist_mfn;     /* pages that Xen has mapped; LU_NO_MFN: none */
+    uint64_t simp_mfn;
+    uint64_t scontrol;          /* MSRs */
+    uint64_t siefp;
+    uint64_t crash[5];          /* ... CRASH_P0 to P4 */
+    uint8_t  sint[256];         /* by vector: the SINT that it is of; 16: none */
+    uint64_t expires[4];        /* by synthetic timer: reference time of its expiry */
+    uint16_t stimer[4];         /* ... LU_STIMER_F_* */
+};
+
+#define LU_STIMER_F_STARTED (1U << 0)
+#define LU_STIMER_F_PENDING (1U << 1)       /* has expired, without a message yet */
+
+struct lu_viridian_rec {
+    struct lu_id_rec id;
+    uint64_t tsc_page_mfn;      /* of the reference TSC; LU_NO_MFN: not mapped */
+    int64_t  offset;            /* reference time less the scaled guest TSC, when it ran */
+    uint32_t nr_vcpus;
+    uint32_t reserved;
+};
+
 /* CACHEATTR: of an HVM domain; followed by nr lu_pinned_rec. */
 #define LU_REC_CACHEATTR (LU_REC_BASE | 0x174)
 

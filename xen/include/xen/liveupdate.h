@@ -16,6 +16,7 @@ struct domain;
 struct kexec_image;
 struct page_info;
 struct vcpu;
+struct viridian_stimer;
 
 #ifdef CONFIG_LIVE_UPDATE
 
@@ -81,6 +82,12 @@ static inline void lu_heap_count(const struct page_info *pg, unsigned int node,
         lu_heap_joined(node, zone, order);
 }
 
+/*
+ * A synthetic timer of a vCPU that is let go: true if it was restored, and goes on just as
+ * it was.  See liveupdate/viridian.c.
+ */
+bool lu_stimer_thaw(struct viridian_stimer *vs);
+
 /* A port is made pending.  Debug builds count, see lu_evtchn_unchanged(). */
 #ifndef NDEBUG
 extern unsigned int lu_evtchn_gen;
@@ -117,6 +124,7 @@ static inline void lu_domid_search(domid_t *dom) {}
 #define lu_alloc_heap_pages alloc_heap_pages
 static inline void lu_heap_count(const struct page_info *pg, unsigned int node,
                                  unsigned int zone, unsigned int order) {}
+static inline bool lu_stimer_thaw(struct viridian_stimer *vs) { return false; }
 static inline void lu_evtchn_touched(void) {}
 
 #endif /* CONFIG_LIVE_UPDATE */

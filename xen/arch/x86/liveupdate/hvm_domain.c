@@ -18,7 +18,6 @@
 #include <asm/hvm/domain.h>
 #include <asm/hvm/hvm.h>
 #include <asm/hvm/support.h>
-#include <asm/hvm/viridian.h>
 #include <asm/hvm/vpt.h>
 
 #include <public/hvm/params.h>
@@ -35,8 +34,6 @@ static int cf_check check_hvm_domain(const struct domain *d)
         return 0;
 
     BLOCK(is_hardware_domain(d), -EOPNOTSUPP, "domain-kind: a PVH dom0");
-    BLOCK(is_viridian_domain(d), -EOPNOTSUPP,
-          "viridian: Windows enlightenments (viridian=)");
     BLOCK(lu_grants_mapped(d, DOMID_INVALID), -EOPNOTSUPP,
           "hvm-grants: it maps grants of other domains");
     BLOCK(!list_empty(&d->arch.hvm.g2m_ioport_list), -EOPNOTSUPP,
