@@ -7,14 +7,15 @@
  * extended state: the format is the ABI of migration, so its entries cross as they
  * are, one after the other in one record.  hvm_save() and hvm_load() themselves are
  * not called: they print, and want softirqs, for each entry.  What a migration loses
- * or approximates is put right by HVM_DOMAIN, HVM_VCPU, LAPIC_TIMER
+ * or approximates is put right by HVM_DOMAIN, HVM_VCPU, VIRIDIAN, LAPIC_TIMER
  * and PLATFORM_TIMERS.
  *
  * While everything runs only the size is taken, as the handlers want vCPUs that
  * do not run.
  *
  * What can fail: entries this Xen does not know or that do not fit, and what a
- * handler refuses; fatal in the new Xen.
+ * handler refuses; fatal in the new Xen.  A guest can bring about registers that
+ * hvm_load_cpu_ctxt() refuses, which is a blocker once they stand still.
  */
 #include <xen/softirq.h>
 
@@ -28,24 +29,9 @@
 /* One handler's entries at a time; extended state is the largest. */
 static uint8_t __aligned(8) entries[LU_XSAVE_MAX + PAGE_SIZE];
 
-/* ---- Blockers ------------------------------------------------------------------ */
+/* ---- Registers of a vCPU --------------------------------------------------------- */
 
-static int cf_check check_hvm_context(const struct domain *d)
-{
-    unsigned int i;
-
-    if ( !is_hvm_domain(d) )
-        return 0;
-
-    for ( i = 0; i <= HVM_SAVE_CODE_MAX; i++ )
-        if ( hvm_sr_handlers[i].size > sizeof(entries) )
-            return lu_blocker(-EOPNOTSUPP, d, "hvm-context: %s takes %zu bytes",
-                              hvm_sr_handlers[i].name, hvm_sr_handlers[i].size);
-
-    return 0;
-}
-
-/* ---- Save ---------------------------------------------------------------------- */
+static const unsigned int cpu_code = HVM_SAVE_CODE(CPU);
 
 /*
  * SVM keeps the CR2 of a guest in the VMCB, while the handler of CPU entries takes what
@@ -57,6 +43,104 @@ static void take_cr2(struct vcpu *v)
         v->arch.hvm.guest_cr[2] = vmcb_get_cr2(v->arch.hvm.svm.vmcb);
 }
 
+/* v's entry goes to `entries`.  Frozen. */
+static int save_cpu(struct vcpu *v, struct hvm_domain_context *h)
+{
+    bool down = false;
+    int rc;
+
+    take_cr2(v);
+    /* The handler skips who is down; nobody else looks now. */
+    if ( v->is_initialised )
+        down = __test_and_clear_bit(_VPF_down, &v->pause_flags);
+    rc = hvm_sr_handlers[cpu_code].save(v, h);
+    if ( down )
+        __set_bit(_VPF_down, &v->pause_flags);
+
+    /* VCPUOP_initialise takes a CR0 without ET, which no processor has. */
+    if ( h->cur )
+        ((struct hvm_hw_cpu *)(entries + sizeof(struct hvm_save_descriptor)))->cr0
+            |= X86_CR0_ET;
+
+    return rc;
+}
+
+/*
+ * The register that hvm_load_cpu_ctxt() or the vendor's part of it would refuse, NULL
+ * if there is none.  VCPUOP_initialise looks at CR4 and EFER only, and with HAP nobody
+ * sees what a guest loads into CR3.
+ */
+static const char *refused(const struct vcpu *v, const struct hvm_hw_cpu *c)
+{
+    const struct domain *d = v->domain;
+    const uint64_t cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS |
+                         X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM |
+                         X86_CR0_NW | X86_CR0_CD | X86_CR0_PG;
+
+    if ( (c->cr0 & ~cr0) ||
+         (c->cr0 & (X86_CR0_PE | X86_CR0_PG)) == X86_CR0_PG )
+        return "CR0";
+    if ( c->cr3 >> d->arch.cpuid->extd.maxphysaddr )
+        return "CR3";
+    if ( c->cr4 & ~hvm_cr4_guest_valid_bits(d) )
+        return "CR4";
+    if ( hvm_efer_valid(v, c->msr_efer, MASK_EXTR(c->cr0, X86_CR0_PG)) )
+        return "EFER";
+    if ( c->msr_tsc_aux != (uint32_t)c->msr_tsc_aux )
+        return "TSC_AUX";
+    if ( c->pending_valid &&
+         (c->pending_type == 1 || c->pending_type > (cpu_has_vmx ? 6 : 4) ||
+          c->pending_reserved) )
+        return "event";
+
+    return NULL;
+}
+
+/* ---- Blockers ------------------------------------------------------------------ */
+
+static int check_cpu(struct vcpu *v)
+{
+    struct hvm_domain_context h = {
+        .data = (void *)entries, .size = sizeof(entries),
+    };
+    const char *what = NULL;
+
+    if ( !save_cpu(v, &h) && h.cur )
+        what = refused(v, (void *)(entries + sizeof(struct hvm_save_descriptor)));
+
+    return what ? lu_blocker(-EOPNOTSUPP, v->domain,
+                             "hvm-context: v%d has a value in %s that Xen does not load",
+                             v->vcpu_id, what)
+                : 0;
+}
+
+static int cf_check check_hvm_context(const struct domain *d)
+{
+    struct vcpu *v;
+    unsigned int i;
+    int first = 0;
+
+    if ( !is_hvm_domain(d) || d->is_dying )
+        return 0;
+
+    for ( i = 0; i <= HVM_SAVE_CODE_MAX; i++ )
+        if ( hvm_sr_handlers[i].size > sizeof(entries) )
+            return lu_blocker(-EOPNOTSUPP, d, "hvm-context: %s takes %zu bytes",
+                              hvm_sr_handlers[i].name, hvm_sr_handlers[i].size);
+
+    /* Registers of a vCPU that runs are not to be had. */
+    for_each_vcpu ( d, v )
+    {
+        int rc = lu_frozen ? check_cpu(v) : 0;
+
+        first = first ?: rc;
+    }
+
+    return first;
+}
+
+/* ---- Save ---------------------------------------------------------------------- */
+
 static int put_entries(struct lu_stream *s, struct vcpu *v, unsigned int i,
                        bool dry, uint32_t *size)
 {
@@ -64,20 +148,13 @@ static int put_entries(struct lu_stream *s, struct vcpu *v, unsigned int i,
         .data = (void *)entries, .size = sizeof(entries),
     };
     const struct hvm_hw_acpi acpi = v->domain->arch.hvm.acpi;
-    bool down = false;
     int rc;
 
     if ( dry )
         h.cur = hvm_sr_handlers[i].size;
     else
     {
-        take_cr2(v);
-        /* The CPU's handler skips who is down; nobody else looks now. */
-        if ( v->is_initialised )
-            down = __test_and_clear_bit(_VPF_down, &v->pause_flags);
-        rc = hvm_sr_handlers[i].save(v, &h);
-        if ( down )
-            __set_bit(_VPF_down, &v->pause_flags);
+        rc = i == cpu_code ? save_cpu(v, &h) : hvm_sr_handlers[i].save(v, &h);
         /*
          * The ACPI timer's handler counts on, and not from where: as it is for a
          * domain that goes on here after all, and for PLATFORM_TIMERS.
