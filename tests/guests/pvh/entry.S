@@ -92,6 +92,22 @@ entry64:
         call start
         ud2
 
+/* The second vCPU: 64-bit mode with paging, and selectors that are null. */
+        .globl second_entry
+second_entry:
+        lgdt gdt_pointer
+        mov $SEL_DATA, %eax
+        mov %eax, %ds
+        mov %eax, %es
+        mov %eax, %ss
+        mov $second_stack + STACK_SIZE, %esp
+        push $SEL_CODE
+        push $1f
+        lretq
+1:      xor %ebp, %ebp
+        call second_start
+        ud2
+
 /* ---- Vectors ---- */
 
         .balign 16
@@ -171,6 +187,7 @@ told:
         .globl hypercall_page
 hypercall_page:
         .skip 4096
+        .globl l4_table
 l4_table:
         .skip 4096
 l3_table:
@@ -179,5 +196,8 @@ l2_tables:
         .skip 4 * 4096
         .skip STACK_SIZE
 stack_end:
+        .globl second_stack
+second_stack:
+        .skip STACK_SIZE
 
         .section .note.GNU-stack, "", @progbits

@@ -18,17 +18,19 @@
 #include <xen/arch-x86/hvm/start_info.h>
 
 extern const struct test test_lapic, test_irr, test_hlt, test_state, test_upcall,
-                         test_devices, test_platform;
+                         test_devices, test_platform, test_viridian, test_clocks,
+                         test_down, test_ipis, test_walk, test_odd;
 
 const struct test *const tests[] = {
     &test_lapic, &test_irr, &test_hlt, &test_state, &test_upcall,
-    &test_devices, &test_platform,
+    &test_devices, &test_platform, &test_viridian, &test_clocks,
+    &test_down, &test_ipis, &test_walk, &test_odd,
 };
 
 const unsigned int nr_tests = ARRAY_SIZE(tests);
 
 static uint8_t shared_page[PAGE] __attribute__((aligned(4096)));
-vcpu_info_t *vcpu_infos[1];
+vcpu_info_t *vcpu_infos[2];
 shared_info_t *shared;
 
 struct irq irqs[256];
@@ -73,11 +75,18 @@ void trap(struct frame *f)
         apic_set(APIC_EOI, 0);
 }
 
-static void idt_init(void)
+/* For the vCPU that calls. */
+void idt_load(void)
 {
     struct { uint16_t size; uint64_t at; } __attribute__((packed)) pointer = {
         sizeof(idt) - 1, (uint64_t)idt,
     };
+
+    asm volatile ( "lidt %0" :: "m" (pointer) );
+}
+
+static void idt_init(void)
+{
     unsigned int i;
 
     for ( i = 0; i < 256; i++ )
@@ -88,7 +97,7 @@ static void idt_init(void)
                      ((at >> 16 & 0xffff) << 48);
         idt[i].high = at >> 32;
     }
-    asm volatile ( "lidt %0" :: "m" (pointer) );
+    idt_load();
 }
 
 /* ---- Xen ---- */
@@ -140,6 +149,7 @@ static void shared_map(void)
     hc_memory(XENMEM_add_to_physmap, &op);
     shared = (void *)shared_page;
     vcpu_infos[0] = &shared->vcpu_info[0];
+    vcpu_infos[1] = &shared->vcpu_info[1];
     memset(shared->evtchn_mask, 0xff, sizeof(shared->evtchn_mask));
 }
 
@@ -147,7 +157,10 @@ static void shared_map(void)
 
 unsigned int me(void)
 {
-    return 0;
+    extern char second_stack[];
+    const char here = 0;
+
+    return &here >= second_stack && &here < second_stack + STACK_SIZE;
 }
 
 void port_send(uint32_t port)
@@ -212,7 +225,8 @@ static void pic_init(void)
     asm volatile ( "outb %0, $0x21; outb %0, $0xa1" :: "a" ((uint8_t)0xff) );
 }
 
-static void apic_init(void)
+/* For the vCPU that calls. */
+void apic_init(void)
 {
     uint32_t r[4];
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the parts of a PVH micro-guest share, beyond micro.h: its one vCPU, the local
- * APIC in x2APIC mode, and what interrupts did.
+ * What the parts of a PVH micro-guest share, beyond micro.h: its vCPU and a second one,
+ * the local APIC in x2APIC mode, and what interrupts did.
  *
  * Everything runs with interrupts off that does not say otherwise. A vector has a
  * record of how often it came and when; unless it is told to leave it (keep), trap()
@@ -37,6 +37,18 @@ extern struct irq irqs[256];
 extern uint64_t nr_irqs;
 
 extern void (*pastime)(void);
+
+void idt_load(void);
+void apic_init(void);
+
+/* ---- second.c ---- */
+
+/* The second vCPU begins fn(), interrupts off. It must be idle, as it is at first. */
+void second_run(void (*fn)(void));
+bool second_idle(void);
+long second_prepare(uint64_t cr3);
+void ipi_first(unsigned int vector);
+void ipi_second(unsigned int vector);
 
 static inline long hc_hvm(unsigned int cmd, void *arg)
 {

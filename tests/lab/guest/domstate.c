@@ -25,6 +25,9 @@
 
 #include "privcmd.h"
 
+/* The shared page of a guest with a P2M that has not mapped it yet: all reads as 0. */
+#define NOWHERE (~0UL)
+
 int main(int argc, char **argv)
 {
     struct xen_domctl ctl = { .cmd = XEN_DOMCTL_getdomaininfo,
@@ -61,13 +64,14 @@ int main(int argc, char **argv)
         err(1, "domain %s: its TSC", argv[1]);
 
     frame = info->shared_info_frame;
-    shared = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    shared = mmap(NULL, 4096, PROT_READ,
+                  MAP_SHARED | (frame == NOWHERE ? MAP_ANONYMOUS : 0), fd, 0);
     if ( shared == MAP_FAILED )
         err(1, "mmap");
     map.addr = (void *)shared;
     map.frames = &frame;
     map.errors = &error;
-    if ( ioctl(fd, PRIVCMD_MMAP, &map) || error )
+    if ( frame != NOWHERE && (ioctl(fd, PRIVCMD_MMAP, &map) || error) )
         errx(1, "domain %s: frame %#lx cannot be mapped (%d)", argv[1],
              (unsigned long)frame, error);
 

@@ -114,6 +114,8 @@ class Updates:
         self.args = host.xen_cmdline()
         self.count = 0
         self.gaps = []
+        # What Xen tells of each pause, ms; NaN: it says little.
+        self.paused = []
         # For table(): what ran at first, then of each update what took over, the
         # pause it told of, and what each witness saw.
         self.rows = [(self._running(), "", {})]
@@ -218,6 +220,7 @@ class Updates:
                        f"{self.gaps[-1]:.3f}", f"ms ({each})")
         paused = re.search(r"live-update: paused ([\d.]+) ms",
                            "\n".join(reasons(host, since)))
+        self.paused.append(float(paused.group(1)) if paused else nan)
         self.rows.append((self._running(), paused.group(1) if paused else "?",
                           {t: f"{float(f.get('gap_ms', 'nan')):.1f}"
                            for t, f in now.items()}))

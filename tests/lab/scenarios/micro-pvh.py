@@ -2,19 +2,25 @@
 """PVH micro-guests: what Xen keeps of an emulated APIC and a vCPU, set, updated, verified.
 
 Small PVH kernels of our own (tests/guests/pvh), one for each line of TESTS, since a test
-has the only vCPU of its guest to itself. TESTS: a selection, with commas (default all); TO:
-flavours that take turns as the new Xen. Needs a flavour of the lab and QEMU 10
-(docs/lab.md). What names tsc is run if Xen offers its guests the mode of the APIC's timer
-that waits for the TSC; the emulator's CPUs do not let it. UPDATES=0 sets and verifies without an update; what has to be due in a gap
-is not, then, and not run.
+has the vCPU of its guest to itself; that of IPIs has two. TESTS: a selection, with commas
+(default all); TO: flavours that take turns as the new Xen. Needs a flavour of the lab and
+QEMU 10 (docs/lab.md). What names tsc is run if Xen offers its guests the mode of the APIC's
+timer that waits for the TSC; the emulator's CPUs do not let it. UPDATES=0 sets and verifies
+without an update; what has to be due in a gap is not, then, and not run. Before the first
+update comes one that is refused, for a guest with a register that could not be loaded.
 """
 
-from lablib import microguest
+from math import isfinite
+
+from lablib import microguest, stream
 from lablib.place import LabError
-from lablib.update import Updates, install, next_xens
+from lablib.update import Updates, execute, install, load, next_xens, reasons
+
+# What "walk" has, in MiB: with pages of 1 GiB in its P2M, if the host has some.
+WALK = 2560
 
 # By name, in the order in which they are set: the test, its parameters, the options of
-# the guest's kernel.
+# the guest's kernel, and more lines of its configuration.
 TESTS = {
     "once-over": ("lapic", {"mode": 0, "when": 2}, ""),
     "tsc-over": ("lapic", {"mode": 2, "when": 2}, ""),
@@ -30,8 +36,14 @@ TESTS = {
     "once-gap": ("lapic", {"mode": 0, "when": 0}, ""),
     "tsc-gap": ("lapic", {"mode": 2, "when": 0}, ""),
     "regs": ("regs", {}, ""),
+    "ipis": ("ipis", {"second": 0}, ""),
+    "ipis-busy": ("ipis", {"second": 1}, ""),
+    "ipis-deaf": ("ipis", {"second": 2}, ""),
+    "walk": ("walk", {"mib": WALK}, ""),
 }
 
+# What a test needs but one vCPU and a little memory.
+VCPUS, MEMORY = {"ipis": 2, "odd": 2}, {"walk": WALK}
 # Of these an update is a part.
 NEEDS_GAP = ("once-gap", "tsc-gap")
 
@@ -41,9 +53,11 @@ class One:
 
     def __init__(self, lab, host, name, test, kind, memory):
         self.lab, self.name = lab, name
-        self.test, self.args, options = test
+        self.test, self.args, options, *config = test
         self.guest = microguest.MicroGuest(
-            host, name, vcpus=1, memory=memory, options=options, kind=kind).create()
+            host, name, vcpus=VCPUS.get(self.test, 1),
+            memory=MEMORY.get(self.test, memory), options=options, kind=kind,
+            config="\n".join(config)).create()
         self.offers_deadline = "TSC deadline" in self.guest.console()
         self.dead = False
 
@@ -66,6 +80,22 @@ class One:
                 f"{k}={v}" for k, v in values.items()))
 
 
+def refused(lab, host, path):
+    """A vCPU with a register that Xen would not load: a blocker, and no more than that."""
+    one = One(lab, host, "odd", ("odd", {}, ""), "pvh", 16)
+    one.post("set")
+    one.answer("a refusal", "set")
+    rc, out = load(host, path, host.xen_cmdline())
+    since = host.log.stat().st_size
+    if rc == 0:
+        rc, out = execute(host)
+    said = "; ".join([out.strip(), *reasons(host, since)])
+    lab.check(rc and f"blocked by d{one.guest.domid()}: hvm-context: v1 has a value in CR3 "
+              "that Xen does not load" in said and "nothing was changed" in said,
+              "a refusal: by the register's name", said)
+    host.must(f"xl destroy {one.guest.name}")
+
+
 def run(lab, tests=TESTS, kind="pvh", memory=16, more=(), dom0_mem=1024):
     """`tests` are like TESTS, for guests of that kind and so many MiB; `more` are files
     that dom0 needs besides."""
@@ -75,10 +105,10 @@ def run(lab, tests=TESTS, kind="pvh", memory=16, more=(), dom0_mem=1024):
     wanted = [t for t in lab.param("TESTS", ",".join(tests)).split(",")
               if count or t not in NEEDS_GAP]
     images = next_xens(lab, count)
-    files = {**microguest.files(), **dict(more)}
+    files = {**microguest.files(), **stream.files(), **dict(more)}
     paths = install(files, images)
     with lab.host(append="liveupdate=64M guest_loglvl=none", files=files,
-                  dom0_mem=dom0_mem) as host:
+                  mem=6144 if "walk" in wanted else 4096, dom0_mem=dom0_mem) as host:
         host.boot()
         host.must("xenstart")
         ones = []
@@ -88,6 +118,8 @@ def run(lab, tests=TESTS, kind="pvh", memory=16, more=(), dom0_mem=1024):
             else:
                 ones.append(One(lab, host, name, tests[name], kind, memory))
         w = lab.witnesses(host, [("heartbeat", "{tsc}")])
+        if count and kind == "pvh":
+            refused(lab, host, paths[0])
         updates = Updates(lab, host, images, paths, w)
         for n in range(count or 1):
             name = f"update {n + 1}"
@@ -96,10 +128,15 @@ def run(lab, tests=TESTS, kind="pvh", memory=16, more=(), dom0_mem=1024):
                 one.answer(f"before {name}", "set")
             if count and not updates.once():
                 break
+            for who, p2m in stream.records(host, "P2M") if count else ():
+                lab.say(f"{name}: {who}: {p2m['nr_tables']} tables in its P2M")
             gap_us = int(1000 * max(updates.gaps, default=0))
+            paused = updates.paused[-1] if count else 0.0
+            # In us; a Xen that is told to say little does not tell.
+            known = {"paused": int(1000 * paused)} if isfinite(paused) else {}
             # All at once: each waits for what is to come.
             for one in ones:
-                one.post("verify", seed=n + 1)
+                one.post("verify", seed=n + 1, **known)
             for one in sorted(ones, key=lambda o: o.name.endswith("later")):
                 one.answer(f"after {name}", "verify")
             lab.say(f"{name}: the gap is {gap_us} us")
