@@ -50,6 +50,16 @@ def bridge(host):
     return outside
 
 
+def connect(g, n, outside, modules="xen-netfront"):
+    """Gives the card of guest number n its address; waits until the outside answers."""
+    g.must(f"modprobe -q -a {modules}; i=0; "
+           "until [ -e /sys/class/net/eth0 ]; do usleep 100000; i=$((i+1)); "
+           "[ $i -gt 300 ] && exit 1; done; "
+           f"ip addr add {address(n)}/24 dev eth0; ip link set eth0 up; "
+           "for i in 1 2 3 4 5 6 7 8 9 10; do "
+           f"ping -c 1 -W 5 {outside} >/dev/null && exit 0; done; exit 1")
+
+
 class Backends:
     """dom0 as a server of disks and network.
 
@@ -76,12 +86,7 @@ class Backends:
     def create(self, n, modules="xen-netfront", **kw):
         """The guest g<n>, at work with those drivers; `kw` are Guest's."""
         g = guest.Guest(self.host, f"g{n}", config=self.config(n), **kw).create()
-        g.must(f"modprobe -q -a {modules}; i=0; "
-               "until [ -e /sys/class/net/eth0 ]; do usleep 100000; i=$((i+1)); "
-               "[ $i -gt 300 ] && exit 1; done; "
-               f"ip addr add {address(n)}/24 dev eth0; ip link set eth0 up; "
-               "for i in 1 2 3 4 5 6 7 8 9 10; do "
-               f"ping -c 1 -W 5 {self.outside} >/dev/null && exit 0; done; exit 1")
+        connect(g, n, self.outside, modules)
         if not self.guests:
             g.must(f"echoes {PORT} >/dev/null 2>&1 </dev/null &")
         self.guests[n] = g

@@ -56,15 +56,28 @@ def find_disks(host, numbers):
     return found
 
 
-def nic(kind, number):
-    """QEMU arguments of one network card on a user-mode network of its own."""
+def nic(kind, number, forward=None):
+    """QEMU arguments of one network card on a user-mode network of its own.
+
+    `forward` is a TCP port of dom0 that this machine can reach: forwarded() tells how.
+    """
     if kind not in NICS:
         raise LabError(f"network card {kind}: want one of {', '.join(NICS)}")
     model = "virtio-net-pci" if kind == "virtio-net" else kind
     return ["-netdev", f"user,id=net{number},net=10.0.{number + 2}.0/24,"
-            "restrict=off",
+            "restrict=off" + (f",hostfwd=tcp:127.0.0.1:0-10.0.{number + 2}.15:{forward}"
+                              if forward else ""),
             "-device", f"{model},netdev=net{number},romfile=,"
             f"mac=52:54:00:00:00:{number:02x}"]
+
+
+def forwarded(host, port):
+    """The port of this machine's loopback interface that leads to dom0's `port`."""
+    said = host.monitor("human-monitor-command", **{"command-line": "info usernet"})
+    m = re.search(rf"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+{port}\s", said)
+    if not m:
+        raise LabError(f"QEMU forwards nothing to port {port}:\n{said}")
+    return int(m.group(1))
 
 
 def configure_nics(host, numbers):

@@ -52,7 +52,7 @@ PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl
 
 
-def _die_with_us():
+def die_with_us():
     """In the child, before QEMU: a killed driver leaves no machine behind."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -146,13 +146,23 @@ class Host:
             XEN_ARGS, f"dom0_mem={self.dom0_mem}M",
             f"dom0_max_vcpus={self.dom0_vcpus}", self.append]))
 
+    def _software(self):
+        """QEMU arguments: what is booted."""
+        linux = (f"{BUILD / 'vmlinuz'} console=hvc0 rdinit=/init "
+                 f"lab.channel={self.channel} {self.dom0_args}").strip()
+        return ["-kernel", str(self.xen), "-append", self.xen_cmdline(),
+                "-initrd", f"{linux.replace(',', ',,')},"
+                           f"{str(self._initrd()).replace(',', ',,')}"]
+
+    def _talk(self, sock):
+        """What talks to dom0 over that socket."""
+        return Agent(sock, open(self.dir / "agent.log", "wb"), self.check)
+
     def start(self):
         """Starts QEMU; returns at once."""
         self.dir.mkdir(parents=True, exist_ok=True)
         emulator = qemu.choose(self.accel, self.prefer)
-        linux = (f"{BUILD / 'vmlinuz'} console=hvc0 rdinit=/init "
-                 f"lab.channel={self.channel} {self.dom0_args}").strip()
-        initrd = self._initrd()
+        software = self._software()
         self.log.write_bytes(b"")
         self.pos = self._scanned = 0
         ours, theirs = socket.socketpair()
@@ -178,21 +188,18 @@ class Host:
                 argv += ["-S"]
         if self.qemu_log:
             argv += ["-d", self.qemu_log, "-D", str(self.dir / "qemu.log")]
-        argv += self.devices
-        argv += ["-kernel", str(self.xen), "-append", self.xen_cmdline(),
-                 "-initrd", f"{linux.replace(',', ',,')},"
-                            f"{str(initrd).replace(',', ',,')}"]
+        argv += self.devices + software
         said = open(self.dir / "qemu.txt", "wb")
         said.write((shlex.join(argv) + "\n").encode())
         said.flush()
         with said:
             self.proc = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-                env={**os.environ, **emulator.env}, preexec_fn=_die_with_us,
+                env={**os.environ, **emulator.env}, preexec_fn=die_with_us,
                 pass_fds=(theirs.fileno(), qmp_theirs.fileno()))
         theirs.close()
         qmp_theirs.close()
-        self.agent = Agent(ours, open(self.dir / "agent.log", "wb"), self.check)
+        self.agent = self._talk(ours)
         self.qmp = qmp_ours.makefile("rwb", buffering=0)
         self._qmp_sock = qmp_ours
         qmp_ours.settimeout(60)

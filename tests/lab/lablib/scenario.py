@@ -94,7 +94,7 @@ class Lab:
         """What hosts boot: XEN=<path>, else flavour FLAVOUR (or `flavour`)."""
         return self.param("XEN", "") or self.xen(self.param("FLAVOUR", flavour))
 
-    def host(self, xen=None, **kw):
+    def host(self, xen=None, make=Host, **kw):
         """A Host named after the scenario, of the run's accelerator.
 
         Boots first_xen() unless told otherwise.  What the command line says of
@@ -107,7 +107,7 @@ class Lab:
         kw["channel"] = self.param("CHANNEL", kw.get("channel", "ttyS1"))
         kw["append"] = " ".join(filter(None, [kw.get("append", ""),
                                               self.param("APPEND", "")]))
-        return Host(self.name, xen, self.accel, directory=self.dir,
+        return make(self.name, xen, self.accel, directory=self.dir,
                     prefer=self.qemu, **kw)
 
     def witnesses(self, host, wanted):
