@@ -66,13 +66,31 @@ static int save_cpu(struct vcpu *v, struct hvm_domain_context *h)
 }
 
 /*
+ * With shadows svm_vmcb_restore() and vmx_restore_cr0_cr3() look for the page of CR3 in
+ * the P2M.  A guest that has given it up since goes on with the page that Xen holds.
+ */
+static bool cr3_page_is_gone(struct domain *d, const struct hvm_hw_cpu *c)
+{
+    struct page_info *page;
+
+    if ( paging_mode_hap(d) || !(c->cr0 & X86_CR0_PG) )
+        return false;
+
+    page = get_page_from_gfn(d, c->cr3 >> PAGE_SHIFT, NULL, P2M_ALLOC);
+    if ( page )
+        put_page(page);
+
+    return !page;
+}
+
+/*
  * The register that hvm_load_cpu_ctxt() or the vendor's part of it would refuse, NULL
  * if there is none.  VCPUOP_initialise looks at CR4 and EFER only, and with HAP nobody
  * sees what a guest loads into CR3.
  */
 static const char *refused(const struct vcpu *v, const struct hvm_hw_cpu *c)
 {
-    const struct domain *d = v->domain;
+    struct domain *d = v->domain;
     const uint64_t cr0 = X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS |
                          X86_CR0_ET | X86_CR0_NE | X86_CR0_WP | X86_CR0_AM |
                          X86_CR0_NW | X86_CR0_CD | X86_CR0_PG;
@@ -80,7 +98,7 @@ static const char *refused(const struct vcpu *v, const struct hvm_hw_cpu *c)
     if ( (c->cr0 & ~cr0) ||
          (c->cr0 & (X86_CR0_PE | X86_CR0_PG)) == X86_CR0_PG )
         return "CR0";
-    if ( c->cr3 >> d->arch.cpuid->extd.maxphysaddr )
+    if ( c->cr3 >> d->arch.cpuid->extd.maxphysaddr || cr3_page_is_gone(d, c) )
         return "CR3";
     if ( c->cr4 & ~hvm_cr4_guest_valid_bits(d) )
         return "CR4";
