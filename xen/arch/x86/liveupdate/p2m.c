@@ -51,15 +51,6 @@ static unsigned int *p2m_pages(struct domain *d)
     return &d->arch.paging.hap.p2m_pages;
 }
 
-static unsigned int pool_pages(struct domain *d)
-{
-#ifdef CONFIG_SHADOW_PAGING
-    if ( !hap_enabled(d) )
-        return d->arch.paging.shadow.total_pages + *p2m_pages(d);
-#endif
-    return d->arch.paging.hap.total_pages + *p2m_pages(d);
-}
-
 static unsigned int p2m_format(const struct domain *d)
 {
     return hap_enabled(d) && cpu_has_vmx ? LU_P2M_EPT : LU_P2M_NPT;
@@ -306,11 +297,16 @@ static int cf_check save_p2m(struct lu_stream *s, struct domain *d)
         .format = p2m_format(d),
     };
     const struct page_info *pg;
+    uint64_t pool;
+    int rc;
 
     if ( !is_hvm_domain(d) )
         return 0;
 
-    r.pool_pages = pool_pages(d);
+    rc = arch_get_paging_mempool_size(d, &pool);
+    if ( rc )
+        return rc;
+    r.pool_pages = pool >> PAGE_SHIFT;
     r.root_mfn = pagetable_get_pfn(p2m_get_pagetable(p2m));
     r.max_gfn = p2m->max_mapped_pfn;
     page_list_for_each ( pg, &p2m->pages )
