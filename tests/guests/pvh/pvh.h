@@ -43,7 +43,7 @@ void apic_init(void);
 
 /* ---- second.c ---- */
 
-/* The second vCPU begins fn(), interrupts off. It must be idle, as it is at first. */
+/* The second vCPU has begun fn(), interrupts off. It must be idle, as it is at first. */
 void second_run(void (*fn)(void));
 bool second_idle(void);
 long second_prepare(uint64_t cr3);

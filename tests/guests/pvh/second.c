@@ -7,7 +7,8 @@
  * stack of its own, and the handlers of interrupts: a vector should be used on one of
  * the two only.
  *
- * What can fail: Xen does not start it: the guest ends with a message.
+ * What can fail: Xen does not start it, or it does not begin: the guest ends with a
+ * message.
  */
 #include "pvh.h"
 
@@ -21,6 +22,7 @@
 extern char second_entry[], l4_table[];
 
 static bool up;
+static volatile bool begun;
 static void (*volatile work)(void);
 
 static inline void ipi(uint64_t apic_id, unsigned int vector)
@@ -48,6 +50,7 @@ void second_start(void)
     {
         while ( !work )
             halt();
+        begun = true;
         work();
         work = NULL;
     }
@@ -81,14 +84,20 @@ static void bring_up(void)
     up = true;
 }
 
-/* It has to have nothing to do: see second_idle(). */
+/*
+ * Returns when it has begun: before, its APIC may be off and drop what is sent, or it may
+ * take that in HLT.
+ */
 void second_run(void (*fn)(void))
 {
+    begun = false;
     work = fn;
     if ( up )
         ipi_second(VEC_WORK);
     else
         bring_up();
+    if ( !wait_until(begun, 2000) )
+        die("the second vCPU does not begin");
 }
 
 bool second_idle(void)
