@@ -29,6 +29,10 @@ PROGRESS = {"heartbeat": "beats", "memory": "passes", "fpu": "least",
             "timers": "least", "clock": "least", "churn": "least",
             "disk": "least", "net": "received"}
 
+# All that need no device, for guests: Lab.witnesses() takes it once {duty} is put in.
+ALONE = [("heartbeat", "{tsc}"), ("memory", "-m 8 -d {duty}"), ("fpu", "-d {duty}"),
+         ("timers", ""), ("clock", "-d {duty}"), ("churn", "-n 16 -d {duty}")]
+
 
 def parse(line):
     """The key=value fields of a WITNESS line."""

@@ -8,6 +8,7 @@ Xen. VCPUS is 1, FLAVOUR one of the lab's, as for PVH guests (docs/lab.md).
 
 from lablib import devicemodel
 from lablib.scenario import load
+from lablib.witness import ALONE
 
 
 def run(lab):
@@ -15,7 +16,4 @@ def run(lab):
     lab.params.setdefault("FLAVOUR", "4.17-lab")
     load("pv-idle").run(
         lab, kind="hvm", vcpus="1", dom0_mem=devicemodel.DOM0_MEM,
-        more=devicemodel.files(), wanted=[
-            ("heartbeat", "{tsc}"), ("memory", "-m 8 -d {duty}"),
-            ("fpu", "-d {duty}"), ("timers", ""), ("clock", "-d {duty}"),
-            ("churn", "-n 16 -d {duty}")])
+        more=devicemodel.files(), wanted=ALONE)

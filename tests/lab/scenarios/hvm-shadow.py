@@ -2,17 +2,15 @@
 """Guests without hardware assisted paging: Xen walks shadows of their page tables.
 
 As pv-idle, whose parameters it has, with all witnesses that need no disk and no network;
-those of memory and processes keep page tables changing. KIND is pvh, or hvm, which Linux
-does not boot as in the emulator (docs/lab.md). FLAVOUR is one of the lab's, as for other
-guests that are not PV. Updates that do not take place come first (ORDERS, default
+those of memory and processes keep page tables changing. KIND is pvh, or hvm, which was not
+seen to boot Linux so far (docs/lab.md). FLAVOUR is one of the lab's, as for other guests
+that are not PV. Updates that do not take place come first (ORDERS, default
 freeze,jump): shadows are dropped and made again in the same Xen.
 """
 
 from lablib import devicemodel
 from lablib.scenario import load
-
-WITNESSES = [("heartbeat", "{tsc}"), ("memory", "-m 8 -d {duty}"), ("fpu", "-d {duty}"),
-             ("timers", ""), ("clock", "-d {duty}"), ("churn", "-n 16 -d {duty}")]
+from lablib.witness import ALONE
 
 
 def run(lab):
@@ -22,5 +20,5 @@ def run(lab):
     lab.params.setdefault("ORDERS", "freeze,jump")
     kind = lab.param("KIND", "pvh")
     more = devicemodel.files() if kind == "hvm" else {}
-    load("pv-idle").run(lab, kind=kind, vcpus="1", wanted=WITNESSES, more=more,
+    load("pv-idle").run(lab, kind=kind, vcpus="1", wanted=ALONE, more=more,
                         dom0_mem=devicemodel.DOM0_MEM if more else 1024)

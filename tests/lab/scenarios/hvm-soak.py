@@ -11,10 +11,7 @@ fails, this one tells whether the lab did it.
 
 from lablib import devicemodel, guest
 from lablib.place import LabError
-
-WITNESSES = [("heartbeat", "{tsc}"), ("memory", "-m 8 -d {duty}"),
-             ("fpu", "-d {duty}"), ("timers", ""), ("clock", "-d {duty}"),
-             ("churn", "-n 16 -d {duty}")]
+from lablib.witness import ALONE
 
 
 class One:
@@ -72,7 +69,7 @@ def run(lab):
     specs = lab.param("GUESTS", "pvh:1,hvm:1").split(",")
     rounds, seconds = lab.param("ROUNDS", 2), lab.param("SECONDS", 10)
     duty = lab.param("DUTY", 10 if lab.accel == "mt" else 5)
-    wanted = [(name, args.replace("{duty}", str(duty))) for name, args in WITNESSES]
+    wanted = [(name, args.replace("{duty}", str(duty))) for name, args in ALONE]
     hvm = any(spec.startswith("hvm") for spec in specs)
     files = {**guest.files(), **(devicemodel.files() if hvm else {})}
     lab.qemu = "10"

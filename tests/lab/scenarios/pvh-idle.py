@@ -7,10 +7,9 @@ than one vCPU (VCPUS) surely (docs/lab.md): UPDATES=0 tells what the lab itself 
 """
 
 from lablib.scenario import load
+from lablib.witness import ALONE
 
 
 def run(lab):
     lab.params.setdefault("FLAVOUR", "4.17-lab")
-    load("pv-idle").run(lab, kind="pvh", vcpus="1", wanted=[
-        ("heartbeat", "{tsc}"), ("memory", "-m 8 -d {duty}"), ("fpu", "-d {duty}"),
-        ("timers", ""), ("clock", "-d {duty}"), ("churn", "-n 16 -d {duty}")])
+    load("pv-idle").run(lab, kind="pvh", vcpus="1", wanted=ALONE)
