@@ -7,9 +7,9 @@
  *   deaf (second=2): with interrupts off, so that what was sent is pending in its APIC.
  *
  * Happy path: the first sends one, sleeps in HLT until it has the answer, and sends the
- * next. Each arrives once, wherever it was when Xen was replaced: the longest way and back
- * took half of the pause (`paused`, us) at least. Of a deaf one the APIC says what is
- * pending, and each vector comes once when interrupts are on again.
+ * next. Each arrives once, wherever it was when Xen was replaced: if longest_us, the longest
+ * way and back, is no less than the pause, on its way. That is up to chance, but of a deaf
+ * one the APIC says what is pending, and each vector comes once when interrupts are on again.
  *
  * What can fail: one that comes twice, or out of nothing (bad); one that is lost, which
  * the scenario sees as no answer.
@@ -123,8 +123,8 @@ static void verify(void)
     if ( irqs[PING].count != sent || irqs[PONG].count != sent )
         bad("%lu sent, %lu came, %lu answers", sent, irqs[PING].count,
             irqs[PONG].count);
-    if ( mode != DEAF && (sent < 10 || longest / 500 < arg("paused", 0)) )
-        bad("%lu were sent, none in %lu us of a pause", sent, arg("paused", 0));
+    if ( mode != DEAF && sent < 10 )
+        bad("only %lu were sent", sent);
     note("sent=%lu longest_us=%lu", sent, longest / 1000);
 }
 
