@@ -18,6 +18,10 @@ from .witness import Witnesses
 
 SCENARIOS = LAB / "scenarios"
 
+# Milliseconds that a heartbeat may be late without an update.  In mt they are of a
+# machine that has other things to do.
+GAP = {"icount": 150, "mt": 2000}
+
 
 def load(name):
     path = SCENARIOS / f"{name}.py"
@@ -147,6 +151,13 @@ class Lab:
         self.check(not lagging and not bad, what, f"{lagging} {bad}")
         self.errors_of(witnesses, bad)
         return now
+
+    def no_gap(self, now, what):
+        """One check: no heartbeat of that sample was late since its window() began."""
+        gaps = {tag: float(f.get("gap_ms", "inf")) for tag, f in now.items()
+                if tag.endswith("heartbeat")}
+        self.check(gaps and all(gap < GAP[self.accel] for gap in gaps.values()), what,
+                   ", ".join(f"{tag} {gap} ms" for tag, gap in gaps.items()))
 
     def errors_of(self, witnesses, tags):
         """Prints the ERROR lines of witnesses that have failed."""

@@ -16,7 +16,6 @@ PARTS chooses among them. Witnesses in dom0 and in a guest see no gap but those 
 updates.
 """
 
-import json
 import re
 import shlex
 
@@ -24,11 +23,9 @@ from lablib import guest, scenario, stream
 from lablib.place import ROOT, LabError
 from lablib.toolstack import free, ours
 from lablib.update import build_id, execute, install, load, reasons
+from lablib.xl import NOTHING, facts, parsed, xl
 
 PARTS = "query,tool,images"
-
-# Milliseconds that a heartbeat may be late without an update; as in blockers.
-GAP = {"icount": 150, "mt": 2000}
 
 EPERM, ENOENT, EINTR, EFAULT, EBUSY, EINVAL, EOPNOTSUPP = 1, 2, 4, 14, 16, 22, 95
 LOAD, CHECK, EXEC = 1, 2, 3
@@ -282,30 +279,6 @@ def part_query(lab, host, g, victim, path):
 
 # ---- xl ------------------------------------------------------------------------
 
-def xl(host, args, limit=200):
-    """xl live-update: (exit code, standard output, standard error)."""
-    rc, out = host.run(f"xl live-update {args} 2>/run/lab/xl.err", limit)
-    return rc, out, host.must("cat /run/lab/xl.err")
-
-
-# libxl leaves out of JSON what is false, 0 or empty.
-NOTHING = {"is_loaded": False, "updates": 0, "last": "none", "last_error": 0,
-           "reports": [], "gaps": [], "dump_bytes": 0, "dump_kb": 0}
-
-
-def parsed(out):
-    """JSON of xl live-update, complete."""
-    try:
-        return {**NOTHING, **json.loads(out)}
-    except ValueError as e:
-        raise LabError(f"xl live-update -j: {e}: {out}") from e
-
-
-def facts(host):
-    """What xl has in JSON."""
-    return parsed(xl(host, "--status -j")[1])
-
-
 def says(lab, host, what, args, code, want, forbidden=None):
     """One check: exit code, and text on either output."""
     rc, out, err = xl(host, args)
@@ -321,8 +294,7 @@ def without_gap(lab, seen, what, run):
         w.window()
     run()
     for who, w in seen.items():
-        gap = float(w.sample()["heartbeat"].get("gap_ms", "inf"))
-        lab.check(gap < GAP[lab.accel], f"{what}: no gap in {who}", f"{gap} ms")
+        lab.no_gap(w.sample(), f"{what}: no gap in {who}")
 
 
 def refused_by_xl(lab, host, victim):
