@@ -250,6 +250,48 @@ def updated(lab, host, image, domids):
     lab.check(now["dump_bytes"] == now["dump_pages"] == 0, "and tells so", f"{now}")
 
 
+def not_root(lab, host):
+    """In dom0 it is Linux that keeps who has no privilege away from hypercalls.
+
+    It does so when their file is opened, so that an open one must not get into other hands.
+    """
+    def nobody(command):
+        return host.run(f"su nobody -c {shlex.quote(command)} 2>&1")
+
+    before, line = status(host), shlex.quote(host.xen_cmdline())
+    rc, out = nobody("id -u")
+    lab.check(rc == 0 and out.strip() == "65534", "there is somebody without privilege",
+              f"rc {rc} {out}")
+    for path in ("/dev/xen/privcmd", "/proc/xen/privcmd"):
+        rc, out = nobody(f": <>{path}")
+        lab.check(rc and "Permission denied" in out and
+                  host.run(f": <>{path}")[0] == 0,
+                  f"only root opens {path}", f"rc {rc} {out}")
+    # By what it opens itself, and by what root's shell has open.
+    for how in ("", "exec 9<>/dev/xen/privcmd; "):
+        rc, out = host.run(how + "su nobody -c "
+                           "'ls -l /proc/self/fd; : <>/proc/self/fd/9' 2>&1")
+        lab.check(rc and ("privcmd" in out) == bool(how) and
+                  ("Permission denied" if how else "nonexistent") in out,
+                  f"{how or 'with nothing open '}nobody cannot open it anew",
+                  f"rc {rc} {out}")
+    for args in ("luquery status", "luquery check", "luquery abort", "luquery unload",
+                 f"kexecraw {NEW} good x", "kexec -x --exec-live-update",
+                 f"kexec --load-live-update --command-line={line} {NEW}",
+                 "xl live-update --status", f"xl live-update -n {NEW}",
+                 f"xl live-update {NEW}"):
+        rc, out = nobody(args)
+        # kexec-tools do not always say why.
+        lab.check(rc and ("Permission denied" in out or args.startswith("kexec -")),
+                  f"who is not root in dom0 may not: {args.split(' --command')[0]}",
+                  f"rc {rc} {out}")
+    rc, out = nobody(f"xl live-update {NEW}; echo code $?")
+    lab.check("code 1" in out and "cannot init xl context" in out,
+              "xl ends as it does when it cannot begin", out)
+    now = status(host)
+    lab.check(now == before, "all that has changed nothing", f"{now}, was {before}")
+
+
 def part_query(lab, host, g, victim, path):
     nothing_wrong(lab, host)
     makes_no_sense(lab, host)
@@ -262,6 +304,7 @@ def part_query(lab, host, g, victim, path):
     rc, out = g.run("kexecraw /bin/busybox good x 2>&1")
     lab.check(rc == 2 and "Operation not permitted" in out,
               "a guest may not: kexec", f"rc {rc} {out}")
+    not_root(lab, host)
     line = host.xen_cmdline()
     rc, out = load(host, NEW, line)
     now = status(host)
