@@ -4,8 +4,10 @@
 Each case makes one such state, with the tool an operator would use where there is one,
 or with guest/xenstate.c, and tries an update.  It must be refused before anything was
 frozen, with the blockers of the case, each of the right domain and errno, and no
-other; so each attempt also proves that the state of the case before is gone.  Witnesses
-in dom0 and in a guest that nobody touches go on.  When all is undone an update works.
+other; so each attempt also proves that the state of the case before is gone.  It is
+asked for three times: by kexec, by xl live-update -n -j and by xl live-update, and all
+have to say the same, in Xen's log, in JSON and in text.  Witnesses in dom0 and in a guest
+that nobody touches go on without a gap.  When all is undone an update works.
 Cases are grouped by the host that they want:
 
   states    domains, tools and settings of a common host
@@ -23,14 +25,14 @@ import subprocess
 
 from lablib import devices, guest
 from lablib.place import LabError
+from lablib.toolstack import ours
 from lablib.update import Updates, build_id, execute, install, load, reasons
+from lablib.witness import Together
+from lablib.xl import (
+    NOTHING_CHANGED, REFUSED, blocked, facts, parsed, reasons_in, reported, xl)
 
 EAGAIN, EBUSY, EOPNOTSUPP = 11, 16, 95
 PARTS = "states,boot,iommu"
-
-# Milliseconds that a heartbeat may be late without an update.  In mt they are of a
-# machine that has other things to do.
-GAP = {"icount": 150, "mt": 2000}
 
 # A payload that patches nothing: all that Xen looks for in one that is uploaded.
 PAYLOAD = """
@@ -196,24 +198,55 @@ def blockers(said):
         r"live-update: blocked by (d\d+: )?(.*) \(-(\d+)\)\s*$", said, re.M)}
 
 
-def judge(lab, host, name, want, may=()):
-    """Tries an update, which these blockers and no others have to refuse."""
-    since = host.log.stat().st_size
-    rc, out = execute(host, 300)
-    said = "\n".join(line.strip() for line in reasons(host, since))
-    found = blockers(said)
+def named(lab, what, found, want, may, detail):
+    """Checks that these blockers were found, and no others but those that may be."""
     rest = set(found)
     for domain, pattern, code in want:
         mine = {b for b in found if (b[0], b[2]) == (domain, code)
                 and re.fullmatch(pattern, b[1])}
         rest -= mine
-        lab.check(rc != 0 and mine, f"{name}: blocked by "
-                  f"{domain + ': ' if domain else ''}{pattern} (-{code})",
-                  f"rc {rc} {out.strip()}; {said}")
+        lab.check(mine, f"{what}: blocked by "
+                  f"{domain + ': ' if domain else ''}{pattern} (-{code})", detail)
     rest = {b for b in rest if not any(re.match(p, b[1]) for p in may)}
-    lab.check(not rest, f"{name}: by nothing else", f"{rest}")
-    lab.check("freezing" not in said and "nothing was changed" in said,
-              f"{name}: nothing was frozen", said)
+    lab.check(not rest, f"{what}: by nothing else", f"{rest}")
+
+
+def nothing_frozen(lab, host, what, since, failed, detail):
+    said = "\n".join(line.strip() for line in reasons(host, since))
+    lab.check(failed and "freezing" not in said and "nothing was changed" in said,
+              f"{what}: refused, nothing was frozen", f"{detail}; {said}")
+    return said
+
+
+def judge(lab, host, path, name, want, may=()):
+    """Tries updates, which these blockers and no others have to refuse.
+
+    The image is loaded: xl unloads it.
+    """
+    since = host.log.stat().st_size
+    rc, out = execute(host, 300)
+    detail = f"rc {rc} {out.strip()}"
+    said = nothing_frozen(lab, host, name, since, rc, detail)
+    named(lab, name, blockers(said), want, may, f"{detail}; {said}")
+
+    rc, out, err = xl(host, f"-n -j {path}")
+    told, detail = parsed(out), f"rc {rc} {out} {err}"
+    named(lab, f"{name}, JSON", reported(told), want, may, detail)
+    lab.check(rc == REFUSED and told["last"] == "check" and
+              told["last_error"] in {code for _, _, code in reported(told)} and
+              len(reported(told)) == sum(r.get("blocker", False) for r in told["reports"]) and
+              not reasons_in(out + err), f"{name}, JSON: refused, all told in JSON",
+              detail)
+
+    since = host.log.stat().st_size
+    rc, out, err = xl(host, path)
+    detail = f"rc {rc} {out} {err}"
+    nothing_frozen(lab, host, f"{name}, xl", since, rc == REFUSED, detail)
+    named(lab, f"{name}, xl", blocked(err), want, may, detail)
+    now = facts(host)
+    lab.check(err.splitlines()[-1:] == [NOTHING_CHANGED] and not out and
+              not now["is_loaded"] and not now["updates"],
+              f"{name}, xl: says so, and nothing stays loaded", f"{detail} {now}")
 
 
 def victim(host, case):
@@ -227,34 +260,31 @@ def victim(host, case):
     return str(g.domid())
 
 
-def attempt(lab, host, case, victim, w, inside):
+def attempt(lab, host, case, victim, path, seen):
     """One case: the state comes, blocks, and goes.  `victim` is a domid.
 
     A state that does not come is a failure, and the other cases still run.
     """
     ids = {"v": victim}
+    rc, out = load(host, path, host.xen_cmdline())
+    lab.check(rc == 0, f"{case.name}: the image loads", out)
     rc, said = host.run(fill(case.make, ids), 200)
     if lab.check(rc == 0, f"{case.name}: is there", said[-500:]):
         ids["n"] = (said.split() or [""])[-1]
-        before, before_in = w.sample(), inside.sample()
-        w.window()
-        inside.window()
-        judge(lab, host, case.name,
+        before = seen.sample()
+        seen.window()
+        judge(lab, host, path, case.name,
               [(fill(d, ids), fill(p, ids), e) for d, p, e in case.want],
               case.may)
-        for who, seen, since in (("dom0", w, before),
-                                 ("the steady guest", inside, before_in)):
-            now = lab.goes_on(seen, since, f"{case.name}: {who} goes on")
-            gap = float(now["heartbeat"].get("gap_ms", "inf"))
-            lab.check(gap < GAP[lab.accel], f"{case.name}: no gap in {who}",
-                      f"{gap} ms")
+        now = lab.goes_on(seen, before, f"{case.name}: dom0 and the steady guest go on")
+        lab.no_gap(now, f"{case.name}: no gap in either")
     rc, said = host.run(fill(case.undo, ids), 200)
     lab.check(rc == 0, f"{case.name}: is gone", said[-500:])
 
 
 def part_states(lab):
     path = lab.first_xen()
-    files = guest.files()
+    files = {**guest.files(), **ours()}
     files["/bin/stall"] = STALL.encode()
     files["/boot/payload"] = payload(lab.dir, path)
     paths = install(files, [path])
@@ -273,12 +303,11 @@ def part_states(lab):
                                         ("memory", "-m 8 -d 5")])
         w = lab.witnesses(host, [("heartbeat", "{tsc}"), ("timers", "")])
         updates = Updates(lab, host, [path], paths, w)
+        seen = Together({"": w, "steady ": inside})
 
-        rc, out = load(host, paths[0], updates.args)
-        lab.check(rc == 0, "the image loads", out)
         for case in STATES:
             if case.name in wanted:
-                attempt(lab, host, case, victim(host, case), w, inside)
+                attempt(lab, host, case, victim(host, case), paths[0], seen)
         host.run("xl destroy victim")
         before_in = inside.sample()
         lab.check(updates.once(), "an update works when all is undone")
@@ -298,7 +327,7 @@ def fill(text, ids):
 def once(lab, flavour, append, want, may=(), prepare=None, **host_kw):
     """A host of its own, for what cannot be taken back: one attempt is refused."""
     path = lab.xen(flavour)
-    files = guest.files()
+    files = {**guest.files(), **ours()}
     paths = install(files, [path])
     with lab.host(path, append=f"liveupdate=64M {append}", files=files,
                   mem=2048, channel="poll", **host_kw) as host:
@@ -309,7 +338,7 @@ def once(lab, flavour, append, want, may=(), prepare=None, **host_kw):
             ids["n"] = host.must(prepare, 200).split()[-1]
         rc, out = load(host, paths[0], host.xen_cmdline())
         lab.check(rc == 0, "the image loads", out)
-        judge(lab, host, append or "a machine with an IOMMU",
+        judge(lab, host, paths[0], append or "a machine with an IOMMU",
               [(fill(d, ids), p, e) for d, p, e in want], may)
         lab.check(host.run("true")[0] == 0, "dom0 goes on")
 
