@@ -3,8 +3,8 @@
  * xenstate: what xl cannot tell of a domain, or cannot do to it, by hypercall.
  *
  *   xenstate own <domid>                  its pages: "<first MFN> <count>" lines
- *   xenstate take                         makes a domain that takes all free memory:
- *                                         its domid, then its pages
+ *   xenstate take [pages]                 makes a domain that takes all free memory, or
+ *                                         so many pages: its domid, then its pages
  *   xenstate build                        makes a domain with nothing in it, as it is at the
  *                                         very start of its life: its domid
  *   xenstate end <domid>                  destroys such a domain
@@ -188,7 +188,7 @@ static void end(unsigned int domid)
 }
 
 /* Large extents while there are any: one page each would take long. */
-static void take(void)
+static void take(unsigned long most)
 {
     static const unsigned int orders[] = { 9, 4, 0 };
     const unsigned int domid = build();
@@ -199,18 +199,19 @@ static void take(void)
     for ( i = 0; i < sizeof(orders) / sizeof(*orders); i++ )
     {
         const unsigned long nr = 1UL << orders[i];
-        long got, j;
+        long got, j, want;
 
         do {
+            want = (most - gpfn) / nr < BATCH ? (most - gpfn) / nr : BATCH;
             for ( j = 0; j < BATCH; j++ )
                 shared->list[j] = gpfn + j * nr;
-            got = memory_op(XENMEM_populate_physmap, domid, BATCH, orders[i]);
+            got = want ? memory_op(XENMEM_populate_physmap, domid, want, orders[i]) : 0;
             if ( got < 0 )
                 fail("XENMEM_populate_physmap");
             for ( j = 0; j < got; j++ )
                 put_range(shared->list[j], nr);
             gpfn += got * nr;
-        } while ( got == BATCH );
+        } while ( got && got == want );
     }
     put_range(~0UL, 0);
 }
@@ -332,7 +333,9 @@ int main(int argc, char **argv)
     if ( argc == 3 && !strcmp(what, "own") )
         own(domid);
     else if ( argc == 2 && !strcmp(what, "take") )
-        take();
+        take(~0UL);
+    else if ( argc == 3 && !strcmp(what, "take") )
+        take(strtoul(argv[2], NULL, 0));
     else if ( argc == 2 && !strcmp(what, "build") )
         printf("%u\n", build());
     else if ( argc == 3 && !strcmp(what, "end") )
