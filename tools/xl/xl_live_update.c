@@ -249,7 +249,8 @@ static int update(libxl_live_update_info *info, const char *image,
         return FAILED;
     if (unload && libxl_live_update_unload(ctx))
         return FAILED;
-    if (!rc && !dryrun && info->updates != updates + 1) {
+    /* Somebody else may have updated meanwhile, too. */
+    if (!rc && !dryrun && info->updates <= updates) {
         fprintf(stderr, "Xen has refused nothing and was not replaced.\n");
         return FAILED;
     }
