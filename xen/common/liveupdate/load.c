@@ -135,9 +135,16 @@ static int lu_kexec_exec(XEN_GUEST_HANDLE_PARAM(void) uarg)
         return lu_report_end(lu_error(-EINTR, NULL, "exec: aborted"));
     }
 
-    /* kexec_op is under no lock. */
+    /*
+     * kexec_op is under no lock.  The other one naps, and begins its next try anew: its
+     * findings are not mixed with this one, which tools have to find.
+     */
     if ( cmpxchg(&exec_caller, NULL, current) )
-        return lu_error(-EBUSY, NULL, "exec: another one is under way");
+    {
+        lu_report_begin(XEN_LIVE_UPDATE_OP_exec);
+        return lu_report_end(lu_error(-EBUSY, NULL,
+                                      "exec: another one is under way"));
+    }
 
     /* An earlier one may have ended between two tries. */
     lu_again(0);
