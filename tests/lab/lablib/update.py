@@ -24,6 +24,9 @@ from .witness import DIR, Together
 # guest time is wall time on a machine that has other things to do.
 SLACK = {"icount": 500, "mt": 5000}
 
+# Where dom0 has the last stream for a moment.
+STREAM = "/run/lab/last-stream"
+
 # With more updates than this a table sums them up.
 MOST_COLUMNS = 6
 
@@ -105,8 +108,9 @@ def gap_table(rows):
 class Updates:
     """Live updates of one host, each checked."""
 
-    def __init__(self, lab, host, images, paths, witnesses):
-        self.lab, self.host = lab, host
+    def __init__(self, lab, host, images, paths, witnesses, tool="kexec"):
+        """`tool` is kexec, or xl: ours, with xen-lu-stream (stream.files()) at hand."""
+        self.lab, self.host, self.tool = lab, host, tool
         self.images, self.paths = images, paths
         self.witnesses = witnesses
         # As an operator does: the line of the running Xen again.  kexec-tools
@@ -162,6 +166,33 @@ class Updates:
         self.lab.check(seen == want, f"{name}: xl dmesg goes on",
                        f"{seen}, want {want}")
 
+    def _did(self, what, since, rc, out):
+        """Checks that a step succeeded; a failure has the words of tool and Xen."""
+        return self.lab.check(rc == 0, what,
+                              "; ".join([out.strip(), *reasons(self.host, since)]))
+
+    def _kexec(self, name, path, since):
+        """Dom0's uptime just before, None if it did not take place."""
+        if not self._did(f"{name}: kexec loads the image", since,
+                         *load(self.host, path, self.args)):
+            return None
+        uptime = self._uptime()
+        self.witnesses.window()
+        done = self._did(f"{name}: kexec executes it", since, *execute(self.host))
+        return uptime if done else None
+
+    def _xl(self, name, path, since):
+        """As _kexec(), in one step, and looks at the stream."""
+        uptime = self._uptime()
+        self.witnesses.window()
+        if not self._did(f"{name}: xl live-update", since,
+                         *self.host.run(f"xl live-update {path} 2>&1", 300)):
+            return None
+        self._did(f"{name}: its stream obeys all rules", since, *self.host.run(
+            f"xl live-update --dump={STREAM} 2>&1 && xen-lu-stream -v {STREAM} 2>&1; "
+            f"rc=$?; rm -f {STREAM}; exit $rc"))
+        return uptime
+
     def once(self):
         """One update, checked; returns whether the update took place."""
         lab, host = self.lab, self.host
@@ -171,15 +202,8 @@ class Updates:
         before = self.witnesses.sample()
         since = host.log.stat().st_size
 
-        rc, out = load(host, self.paths[which], self.args)
-        if not lab.check(rc == 0, f"{name}: kexec loads the image",
-                         "; ".join([out.strip(), *reasons(host, since)])):
-            return False
-        uptime = self._uptime()
-        self.witnesses.window()
-        rc, out = execute(host)
-        if not lab.check(rc == 0, f"{name}: kexec executes it",
-                         "; ".join([out.strip(), *reasons(host, since)])):
+        uptime = getattr(self, f"_{self.tool}")(name, self.paths[which], since)
+        if uptime is None:
             return False
 
         text = host.log.read_bytes()[since:].decode(errors="replace")
