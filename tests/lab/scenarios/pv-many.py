@@ -21,6 +21,7 @@ from lablib import guest
 from lablib.place import LabError
 from lablib.toolstack import free, key
 from lablib.update import Updates, install, next_xens
+from lablib.witness import Together
 
 
 def channels(host, domids):
@@ -79,24 +80,33 @@ def changes(was, now):
            f"new: {[x for x in now if x not in was]}"
 
 
-def run(lab):
+def run(lab, kinds=(), wanted=(), more=(), dom0_mem=1024, tool="kexec"):
+    """`kinds` are what the guests are, instead of PV all; `wanted` are witnesses in the
+    first of each kind, and the first of them in the others, too; `more` are files that dom0
+    needs besides; `tool` is what Updates takes."""
     count = lab.param("UPDATES", 10)
     images = next_xens(lab, count)
     memory = lab.param("MEMORY", 160)
-    files = guest.files()
+    files = {**guest.files(), **dict(more)}
     paths = install(files, images)
-    with lab.host(append="liveupdate=64M", files=files) as host:
+    with lab.host(append="liveupdate=64M", files=files, dom0_mem=dom0_mem) as host:
         host.boot()
         host.must("xenstart")
-        guests = []
-        for n in range(lab.param("GUESTS", 16)):
-            g = guest.Guest(host, f"g{n}", memory=memory).create()
+        guests, seen = [], {}
+        for n, kind in enumerate(kinds or ["pv"] * lab.param("GUESTS", 16)):
+            g = guest.Guest(host, f"g{n}", kind, memory=memory).create()
             g.ticks()
             guests.append(g)
+        # All are there before any of them works, which takes the emulator's time.
+        kinds_seen = set()
+        for g in guests if wanted else []:
+            seen[f"{g.name} {g.kind} "] = lab.witnesses(
+                g, wanted[:1] if g.kind in kinds_seen else wanted)
+            kinds_seen.add(g.kind)
         domids = [g.domid() for g in guests]
         boots = {g: g.must("cat /proc/sys/kernel/random/boot_id") for g in guests}
-        updates = Updates(lab, host, images, paths,
-                          lab.witnesses(host, [("heartbeat", "{tsc}")]))
+        w = lab.witnesses(host, [("heartbeat", "{tsc}")])
+        updates = Updates(lab, host, images, paths, Together({"": w, **seen}), tool)
         freed, pages, first = [], [], None
         for n in range(1, count + 1):
             if not updates.once():
@@ -130,7 +140,7 @@ def run(lab):
         for g in guests:
             lab.check(g.must("cat /proc/sys/kernel/random/boot_id") == boots[g],
                       f"{g.name} is the same guest")
+        updates.finish()
         for g in guests:
             host.must(f"xl destroy {g.name}")
-        updates.finish()
         lab.epilogue += updates.table()
