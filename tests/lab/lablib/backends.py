@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""PV guests whose disk and network dom0 serves, and what they do with them.
+"""Guests whose disk and network dom0 serves, and what they do with them.
 
 Happy path, on a host that was given device_args():
 
@@ -78,9 +78,10 @@ class Backends:
         host.must(f"echoes {PORT} >/dev/null 2>&1 3>&- </dev/null &")
 
     def config(self, n):
+        # type=vif, or QEMU would have a card for an HVM guest, too.
         return (f"disk = ['format=raw,vdev=xvda,access=rw,backendtype=phy,"
                 f"script=/bin/hotplug,target={self.disks[n]}']\n"
-                f"vif = ['bridge=xenbr0,script=/bin/hotplug,"
+                f"vif = ['type=vif,bridge=xenbr0,script=/bin/hotplug,"
                 f"mac=00:16:3e:00:00:{n:02x}']\n")
 
     def create(self, n, modules="xen-netfront", **kw):

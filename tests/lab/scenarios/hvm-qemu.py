@@ -40,8 +40,7 @@ class Emulated(Backends):
 
     def config(self, n):
         if self.names[n] != "emulated":
-            # Or QEMU would have a card for it, too.
-            return super().config(n).replace("bridge=", "type=vif,bridge=")
+            return super().config(n)
         # With a script of its own QEMU would not know where the disk is.
         return (f"disk = ['format=raw,vdev=hda,access=rw,backendtype=phy,"
                 f"target={self.disks[n]}']\n"

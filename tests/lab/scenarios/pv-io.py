@@ -9,7 +9,7 @@ in the end no kernel may have logged an error, and the guests can be destroyed, 
 whichever Xen.  TO: flavours that take turns as the new Xen.
 """
 
-from lablib import guest, kernels
+from lablib import devicemodel, guest, kernels
 from lablib.backends import DOM0, PORT, Backends, device_args
 from lablib.echo import Echo
 from lablib.place import LabError
@@ -28,15 +28,17 @@ def run(lab, suites=("",), vcpus="1,4", count=5, dom0=None, light=False,
     vcpus = [int(n) for n in lab.param("VCPUS", vcpus).split(",")]
     images = next_xens(lab, count)
     other = {s: kernels.other(s, lab.dir) for s in suites if s}
-    files = guest.files(other.values())
+    hvm = "hvm" in kinds
+    files = {**guest.files(other.values()), **(devicemodel.files() if hvm else {})}
     paths = install(files, images)
     duty = 6 if lab.accel == "mt" else 2 if light else 4
     disks = range(len(vcpus) + bool(dom0))
     with Echo() as echo, lab.host(append="liveupdate=64M", files=files,
+                                  dom0_mem=devicemodel.DOM0_MEM if hvm else 1024,
                                   devices=device_args(lab, disks, "e1000e")) as host:
         host.boot()
         served = Backends(lab, host, echo, disks)
-        seen = {}
+        # All are there before any of them works, which takes the emulator's time.
         for n, nr in enumerate(vcpus):
             kernel = other.get(suites[n % len(suites)])
             g = served.create(n, kind=kinds[n % len(kinds)], vcpus=nr,
@@ -46,7 +48,9 @@ def run(lab, suites=("",), vcpus="1,4", count=5, dom0=None, light=False,
                 runs = g.must("uname -r").strip()
                 lab.check(runs == kernel.release,
                           f"{g.name} runs Linux {kernel.release}", runs)
-            seen[f"{g.name} "] = served.witnesses(g, duty, [] if light else [
+        seen = {}
+        for g in served.guests.values():
+            seen[f"{g.name} {g.kind} "] = served.witnesses(g, duty, [] if light else [
                 ("timers", ""), ("memory", f"-m 8 -d {duty}"),
                 ("churn", f"-n 16 -d {duty}"),
                 served.stream(DOM0, PORT, "net-dom0")])
