@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """tests/bench: names of rows, how figures become tables, what runs side by side."""
 import os
+import signal
 import sys
 import unittest
 from unittest import mock
@@ -30,19 +31,68 @@ class Names(unittest.TestCase):
             self.assertLess(memory + row.dom0 + file + 256, row.host, row)
             self.assertLessEqual(row.host, memory + 6144)
 
+    def test_pvh_and_hvm_guests(self):
+        for memory in (256, 1024, 4096):
+            pv, pvh, hvm = (rows.parse(f"{kind}={memory}")
+                            for kind in ("guest", "pvh", "hvm"))
+            self.assertEqual({row.host for row in (pv, pvh, hvm)}, {6144})
+            self.assertEqual([row.type for row in (pv, pvh, hvm)], ["pv", "pvh", "hvm"])
+            self.assertEqual([row.flavour for row in (pv, pvh, hvm)],
+                             ["4.17", "4.17-lab", "4.17-lab"])
+            self.assertFalse(pvh.saved or hvm.saved)
+            self.assertLess(memory + hvm.dom0, hvm.host)
+        # QEMU runs there.
+        self.assertGreater(hvm.dom0, pvh.dom0)
+
+    def test_a_host_of_its_own_size(self):
+        row = rows.parse("pvh=2048/4096")
+        self.assertEqual((row.memory, row.host, row.sparse), (2048, 4096, False))
+        self.assertEqual(row.needs, 4096 + rows.QEMU)
+
+    def test_large_hosts_need_less_than_they_have(self):
+        for name in ("1024/16384", "1024/65536", "pvh=8192/16384", "pvh=32768/65536"):
+            row = rows.parse(name)
+            self.assertTrue(row.sparse, name)
+            self.assertLess(row.needs, row.host, name)
+            # Xen's frame table, 8 MiB per GiB, and the next Xen's.
+            self.assertGreater(row.needs, row.dom0 + row.host // 64, name)
+        self.assertLess(rows.parse("1024/65536").needs,
+                        rows.parse("pvh=32768/65536").needs)
+
     def test_nonsense(self):
-        for name in ("guests=0", "guest=", "1024", "kexec=1", "1/2/3"):
+        for name in ("guests=0", "guest=", "1024", "kexec=1", "1/2/3", "pvh=0",
+                     "pvh=1/", "guests=4/4096", "hvm"):
             self.assertRaises(ValueError, rows.parse, name)
 
 
-class Slope(unittest.TestCase):
+class Slopes(unittest.TestCase):
     def test_line(self):
-        self.assertAlmostEqual(table.slope([(0.5, 30), (1, 55), (2, 105)]), 50)
+        got, = table.slopes([((0.5,), 30), ((1,), 55), ((2,), 105)])
+        self.assertAlmostEqual(got, 50)
 
     def test_one_point_has_none(self):
-        self.assertIsNone(table.slope([(1, 55)]))
-        self.assertIsNone(table.slope([(1, 55), (1, 56)]))
-        self.assertIsNone(table.slope([]))
+        self.assertEqual(table.slopes([((1,), 55)]), [None])
+        self.assertEqual(table.slopes([((1,), 55), ((1,), 56)]), [None])
+        self.assertEqual(table.slopes([]), [])
+
+    def test_least_squares(self):
+        # One is off by what the others share between them: the line stays.
+        got, = table.slopes([((1,), 10), ((2,), 20 + 6), ((3,), 30)])
+        self.assertAlmostEqual(got, 10)
+
+    def test_plane(self):
+        points = [((x, y), 7 + 3 * x + 0.25 * y)
+                  for x, y in ((1, 4), (2, 4), (8, 16), (32, 64))]
+        for got, want in zip(table.slopes(points), (3, 0.25)):
+            self.assertAlmostEqual(got, want)
+
+    def test_what_is_the_same_everywhere_does_not_grow(self):
+        self.assertEqual(table.slopes([((1, 4), 10), ((2, 4), 12)]), [2, None])
+
+    def test_what_cannot_be_told_apart(self):
+        half = [((x, 2 * x), 5 * x) for x in (2, 8, 32)]
+        self.assertEqual(table.slopes(half), [None, None])
+        self.assertEqual(table.slopes([((1, 4), 10), ((2, 8), 12)]), [None, None])
 
 
 DOM0 = {rows.parse(name): figures for name, figures in {
@@ -57,22 +107,24 @@ GUEST = {rows.parse(name): figures for name, figures in {
     "guest=256": {"pause": 70.0, "dom0": 80.0, "guest": 90.0, "saved": 1700.0},
     "guest=4096": {"pause": 115.0, "dom0": 125.0, "guest": 135.0},
     "guest=8192": {"pause": 1000.0, "dom0": 1000.0, "guest": 1000.0}}.items()}
+PVH = {rows.parse(name): {"pause": 40.0 + 8 * guest + 2 * host}
+       for name, guest, host in (("pvh=1024", 1, 6), ("pvh=4096", 4, 6),
+                                 ("pvh=32768/65536", 32, 64))}
 
 
 class Table(unittest.TestCase):
     def test_growth_compares_what_differs_in_one_size_only(self):
-        for grows, fixed, pause, gap in (("dom0", "host", 100, 120),
-                                         ("host", "dom0", 10, 10)):
-            got = table.growth(DOM0, grows, fixed, 1024)
-            self.assertAlmostEqual(got["pause"], pause)
-            self.assertAlmostEqual(got["dom0"], gap)
+        got = table.growth(DOM0, ("dom0", "host"))
+        for grows, pause, gap in (("dom0", 100, 120), ("host", 10, 10)):
+            self.assertAlmostEqual(got[grows]["pause"], pause)
+            self.assertAlmostEqual(got[grows]["dom0"], gap)
 
     def test_one_row_has_no_growth(self):
-        self.assertIsNone(table.growth({rows.parse("512/4096"): {"pause": 1.0}},
-                                       "dom0", "host"))
+        self.assertEqual(table.growth({rows.parse("512/4096"): {"pause": 1.0}},
+                                      ("dom0", "host")), {})
 
     def test_report(self):
-        lines = table.report({**DOM0, **GUESTS, **GUEST}, 18000.0)
+        lines = table.report({**PVH, **DOM0, **GUESTS, **GUEST}, 18000.0)
         self.assertEqual([s.split() for s in lines[2:9]], [
             ["dom0", "MiB", "host", "MiB", "pause", "dom0", "sees"],
             ["512", "4096", "100.0", "120.0"],
@@ -88,6 +140,11 @@ class Table(unittest.TestCase):
         self.assertIn(["256", "6144", "70.0", "80.0", "90.0", "1700.0"], text)
         self.assertIn(["4096", "6144", "115.0", "125.0", "135.0", "-"], text)
         self.assertIn(["per", "GiB", "of", "guest", "12.0", "12.0", "12.0", "-"], text)
+        self.assertIn(["32768", "65536", "424.0"], text)
+        self.assertEqual(text[-4:-2], [["per", "GiB", "of", "guest", "8.0"],
+                                       ["per", "GiB", "of", "host", "2.0"]])
+        # Of the PV guests' hosts only one is larger.
+        self.assertEqual(sum("of host" in s for s in lines), 2)
         self.assertIn("18000 from kexec -e", "\n".join(lines))
         self.assertIn("100 times what dom0 sees", "\n".join(lines))
 
@@ -155,6 +212,19 @@ class SideBySide(unittest.TestCase):
 
         (_, found, why), = self.run_rows(["1024/4096"], 8000, work=work)
         self.assertEqual((found, why), (None, "its process has died"))
+
+    def test_a_sparse_row_that_takes_too_much_is_ended(self):
+        with mock.patch.object(pool, "available", lambda: 100000), \
+                mock.patch.object(pool, "resident", lambda pid: 50000):
+            (_, found, why), = pool.Pool(lambda row: signal.pause(), 1).run(
+                [rows.parse("1024/65536")])
+            self.assertIsNone(found)
+            self.assertIn("took 50000 MiB", why)
+            # Another's memory is all there.
+            normal = pool.Pool(None, 1)
+            normal.running = {0: (rows.parse("1024/4096"), mock.Mock())}
+            normal._bound()
+            normal.running[0][1].kill.assert_not_called()
 
     def test_memory_of_this_process(self):
         self.assertGreater(pool.resident(os.getpid()), 5)

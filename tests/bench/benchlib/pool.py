@@ -6,7 +6,8 @@ each row in a process of its own, and yields what it returned and why it failed.
 row that is large waits for its turn while smaller ones overtake it; when nothing else
 runs it is its turn.
 
-What can fail: work that raises or dies, which is its row's failure; a row that
+What can fail: work that raises or dies, which is its row's failure; a sparse row that
+takes more than it was thought to, which is ended before the machine runs out; a row that
 wants more memory than there is when nothing of ours runs, which gives up
 (found None, why a TooLarge).
 """
@@ -54,6 +55,7 @@ class Pool:
         self.work, self.jobs = work, jobs
         self.context = multiprocessing.get_context("fork")
         self.running = {}
+        self.ended = {}
 
     def _child(self, row, pipe):
         # What is started here ends with us, however we end.
@@ -80,14 +82,23 @@ class Pool:
         room = self.room()
         return next((row for row in waiting if row.needs <= room), None)
 
+    def _bound(self):
+        """Ends sparse rows that take more than they may: all of it is not there."""
+        for row, child in self.running.values():
+            if row.sparse and (has := resident(child.pid)) > row.needs:
+                self.ended[row] = f"took {has} MiB of memory, {row.needs} were thought of"
+                child.kill()
+
     def _ended(self):
         """Waits for those that end next."""
-        for pipe in wait(list(self.running)):
+        while not (ended := wait(list(self.running), 1)):
+            self._bound()
+        for pipe in ended:
             row, child = self.running.pop(pipe)
             try:
                 found, why = pipe.recv()
             except EOFError:
-                found, why = None, "its process has died"
+                found, why = None, self.ended.get(row, "its process has died")
             child.join()
             yield row, found, why
 

@@ -2,41 +2,64 @@
 """From figures to tables: means, growth, a line per host.
 
 Happy path: report({Row: {column: figure}}, ms of a reboot or None) returns the lines.
-A table that has no rows is left out, and so is growth where fewer than two rows
-differ in what grows.
+A table that has no rows is left out, and so is growth where rows do not differ in
+what grows, or differ only in something else as well.
 """
+
+from fractions import Fraction
 
 HEADS = {"dom0": "dom0 sees", "guest": "guest sees", "saved": "save+restore"}
 NARROW = 9
+
+# A Row's sizes: head of the column, the unit of growth and its name.
+SIZES = {"dom0": ("dom0 MiB", 1024, "GiB of dom0"),
+         "host": ("host MiB", 1024, "GiB of host"),
+         "guests": ("guests", 1, "guest"),
+         "memory": ("guest MiB", 1024, "GiB of guest")}
 
 
 def mean(values):
     return sum(values) / len(values) if values else float("nan")
 
 
-def slope(points):
-    """Growth per unit of x, by least squares; None with fewer than two x."""
-    mx, my = (mean([p[i] for p in points]) for i in (0, 1))
-    square = sum((x - mx) ** 2 for x, _ in points)
-    return sum((x - mx) * (y - my) for x, y in points) / square if square \
-        else None
+def slopes(points):
+    """How y grows with each x, by least squares: [((x, ...), y)] to [growth].
 
-
-def growth(rows, grows, fixed, unit=1):
-    """Growth of each column per `unit` of one size, between rows of which the
-    other is what most rows have; None if there is none.
-
-    `rows` is {Row: figures}, `grows` and `fixed` are names of a Row's sizes.
+    An x that is the same everywhere has None; all have if x cannot be told apart.
     """
-    sizes = [getattr(row, fixed) for row in rows]
-    at = max(sizes, key=sizes.count, default=0)
-    same = [row for row in rows if getattr(row, fixed) == at]
-    out = {}
+    out = [None] * len(points[0][0]) if points else []
+    vary = [i for i in range(len(out)) if len({x[i] for x, _ in points}) > 1]
+    # Normal equations, exact: a pivot is zero or is not.
+    lines = [[1, *(Fraction(x[i]) for i in vary), Fraction(y)] for x, y in points]
+    m = [[sum(line[r] * line[c] for line in lines) for c in range(len(vary) + 2)]
+         for r in range(len(vary) + 1)]
+    for i in range(len(m)):
+        pivot = next((r for r in range(i, len(m)) if m[r][i]), None)
+        if pivot is None:
+            return out
+        m[i], m[pivot] = m[pivot], m[i]
+        m[i] = [c / m[i][i] for c in m[i]]
+        m = [line if r == i else [a - line[i] * b for a, b in zip(line, m[i])]
+             for r, line in enumerate(m)]
+    for i, line in zip(vary, m[1:]):
+        out[i] = float(line[-1])
+    return out
+
+
+def growth(rows, sizes):
+    """{size: {column: growth per unit}} of those sizes, taken together.
+
+    `rows` is {Row: figures}, `sizes` are names of a Row's sizes.  A size with which
+    nothing is seen to grow is not in it.
+    """
+    out = {size: {} for size in sizes}
     for column in columns(rows):
-        points = [(getattr(row, grows) / unit, rows[row][column])
-                  for row in same if column in rows[row]]
-        out[column] = slope(points) if points else None
-    return out if any(v is not None for v in out.values()) else None
+        points = [([getattr(row, size) for size in sizes], figures[column])
+                  for row, figures in rows.items() if column in figures]
+        for size, slope in zip(sizes, slopes(points)):
+            out[size][column] = None if slope is None else slope * SIZES[size][1]
+    return {size: per for size, per in out.items()
+            if any(v is not None for v in per.values())}
 
 
 def columns(rows):
@@ -63,50 +86,45 @@ class Table:
             f"{k:>{self.width[c]}}" for k, c in zip(known, self.columns)))
 
     def grown(self, what, figures):
-        if figures:
-            self.add([f"{what:>{self.cell * self.cells}}"], figures)
+        self.add([f"{what:>{self.cell * self.cells}}"], figures)
 
 
-def dom0_table(rows):
-    table = Table(["dom0 MiB", "host MiB"], rows)
-    for row in sorted(rows, key=lambda r: (r.host, r.dom0)):
-        table.add([row.dom0, row.host], rows[row])
-    table.grown("per GiB of dom0", growth(rows, "dom0", "host", 1024))
-    table.grown("per GiB of host", growth(rows, "host", "dom0", 1024))
-    return table.lines
-
-
-def guests_table(rows):
-    table = Table(["guests", "host MiB"], rows)
-    for row in sorted(rows, key=lambda r: r.guests):
-        table.add([row.guests, row.host], rows[row])
-    table.grown("per guest", growth(rows, "guests", "host"))
-    return table.lines
-
-
-def guest_table(rows):
-    table = Table(["guest MiB", "host MiB"], rows)
-    for row in sorted(rows, key=lambda r: r.memory):
-        table.add([row.memory, row.host], rows[row])
-    table.grown("per GiB of guest", growth(rows, "memory", "host", 1024))
-    return table.lines
-
-
+# Of each kind of row: a title, sizes, and how many of these are meant to grow.
 TABLES = [
-    ("dom0", "dom0 alone, by its memory and the host's:", dom0_table),
-    ("guests", "Idle guests of {memory} MiB each, by their number:", guests_table),
+    ("dom0", "dom0 alone, by its memory and the host's:", ("dom0", "host"), 2),
+    ("guests", "Idle guests of {memory} MiB each, by their number:",
+     ("guests", "host"), 1),
     ("guest", "One idle guest, by its memory, and xl save + xl restore of it:",
-     guest_table),
+     ("memory", "host"), 1),
+    ("pvh", "One idle PVH guest, by its memory and the host's:",
+     ("memory", "host"), 2),
+    ("hvm", "One idle HVM guest, by its memory and the host's, QEMU in a dom0 of "
+     "{dom0} MiB:", ("memory", "host"), 2),
 ]
+
+
+def table(rows, sizes, grow):
+    out = Table([SIZES[size][0] for size in sizes], rows)
+
+    def cells(row):
+        return [getattr(row, size) for size in sizes]
+    for row in sorted(rows, key=lambda row: cells(row)[::-1]):
+        out.add(cells(row), rows[row])
+    grown = growth(rows, sizes)
+    for size in sizes[:grow]:
+        if size in grown:
+            out.grown(f"per {SIZES[size][2]}", grown[size])
+    return out.lines
 
 
 def report(found, kexec):
     lines = []
-    for kind, title, table in TABLES:
+    for kind, title, sizes, grow in TABLES:
         rows = {row: figures for row, figures in found.items() if row.kind == kind}
         if rows:
-            lines += [title.format(memory=next(iter(rows)).memory), "",
-                      *table(rows), ""]
+            first = next(iter(rows))
+            lines += [title.format(memory=first.memory, dom0=first.dom0), "",
+                      *table(rows, sizes, grow), ""]
     if kexec:
         against = [figures["dom0"] for row, figures in found.items()
                    if row.kind == "dom0" and (row.dom0, row.host) == (1024, 4096)]
