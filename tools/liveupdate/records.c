@@ -33,6 +33,8 @@ const struct lu_desc lu_descs[] = {
         { "nr_extents", "extent", STRUCT(lu_extent_rec) } } },
     { LU_REC_M2P, "M2P", STRUCT(lu_m2p_rec), 1, 1,
       LU_SCOPE_HOST, LU_ONE, { { "nr", "chunk", STRUCT(lu_m2p_chunk_rec) } } },
+    { LU_REC_CRASH_AREA, "CRASH_AREA", STRUCT(lu_crash_area_rec), 1, 1,
+      LU_SCOPE_HOST, LU_MAYBE, {} },
     { LU_REC_CPUS, "CPUS", STRUCT(lu_cpus_rec), 1, 1,
       LU_SCOPE_HOST, LU_ONE, { { "nr", "apic_id", &u32 } } },
 

@@ -5,11 +5,10 @@ Images and command lines that cannot work are offered to a running host, one aft
 the other; each has to fail with a reason, in kexec's output or in Xen's log, and
 after all of them a proper update has to succeed with the witnesses none the wiser.  Part
 raw makes hypercalls that kexec-tools never would (guest/kexecraw.c).  Then hosts of
-their own: without liveupdate=, with nonsense in it, with a loaded crash kernel
-(a blocker), with an emulator that serves a guest (a blocker as long as these are not
-carried), with too little memory for the next Xen (needs flavour 4.17-shifted, whose
-frame table is the larger), with a breadcrumb left over in memory by a reset.
-PARTS chooses among load, raw, none, nonsense, crashkernel, guest, memory, stale.
+their own: without liveupdate=, with nonsense in it, with a debugger at a guest (a blocker),
+with too little memory for the next Xen (needs flavour 4.17-shifted, whose frame table is
+the larger), with a breadcrumb left over in memory by a reset.
+PARTS chooses among load, raw, none, nonsense, guest, memory, stale.
 """
 
 import re
@@ -29,7 +28,7 @@ SCHEDULER, SCHEDULERS, MAX_PDX, XCR0, CPUID_BASIC, PV_FEATURES = \
 # The breadcrumb's magic number, from the same specification.
 CRUMB = struct.pack("<Q", 0x61647055657669)
 
-PARTS = "load,raw,none,nonsense,crashkernel,guest,memory,stale"
+PARTS = "load,raw,none,nonsense,guest,memory,stale"
 
 # Hypercalls of guest/kexecraw.c by name, and what has to be said to each.
 OUTSIDE = r"is neither in the region nor in the free slot"
@@ -236,30 +235,6 @@ def part_nonsense(lab):
             lab.say("; ".join(said))
 
 
-def part_crashkernel(lab):
-    path = lab.first_xen()
-    files = {"/boot/crash-kernel": BUILD / "vmlinuz"}
-    paths = install(files, [path])
-    with lab.host(append="liveupdate=64M crashkernel=96M",
-                  files=files) as host:
-        host.boot()
-        host.must("kexec -p --command-line='console=ttyS0' "
-                  "/boot/crash-kernel 2>&1")
-        host.must(f"kexec --load-live-update --command-line='"
-                  f"{host.xen_cmdline()}' {paths[0]}")
-        size = host.log.stat().st_size
-        refused(lab, host, "a loaded crash image", execute(host), size,
-                r"blocked by crash-image: [\s\S]*blocked by crashkernel: ")
-        host.must("kexec -p -u")
-        size = host.log.stat().st_size
-        refused(lab, host, "memory for a crash kernel", execute(host), size,
-                r"blocked by crashkernel: ")
-        said = "\n".join(reasons(host, size))
-        lab.check("crash-image" not in said,
-                  "the unloaded crash image is no reason any more", said)
-        lab.check(host.run("true")[0] == 0, "dom0 goes on")
-
-
 def part_guest(lab):
     path = lab.first_xen()
     files = {"/boot/vmlinuz": BUILD / "vmlinuz",
@@ -332,8 +307,8 @@ def part_stale(lab):
 
 def run(lab):
     parts = {"load": part_load, "raw": part_raw, "none": part_none,
-             "nonsense": part_nonsense, "crashkernel": part_crashkernel,
-             "guest": part_guest, "memory": part_memory, "stale": part_stale}
+             "nonsense": part_nonsense, "guest": part_guest,
+             "memory": part_memory, "stale": part_stale}
     for name in lab.param("PARTS", PARTS).split(","):
         if name not in parts:
             raise LabError(f"PARTS: {name}: want some of {PARTS}")

@@ -45,7 +45,7 @@ NO_ZOMBIE = ("kill -CONT $(cat /run/xen/xenconsoled.pid); i=0; "
 # An image for kexec -e, which blocks an update.
 KEXEC_IMAGE = f"kexec -l --command-line=console=ttyS0 {guest.KERNEL}"
 # The blockers that may be lost.
-MAY_LOSE = ("kexec-image", "livepatch")
+MAY_LOSE = ("kexec-image", "crash-image", "livepatch")
 DUMP, EARLIER = "/run/lab/dump", "/run/lab/earlier"
 # Records that two streams of a host that does little may have otherwise: who wrote it,
 # where pages are, clocks, and what a domain does all the time.
@@ -560,7 +560,7 @@ def part_tool(lab, host, g, victim, path):
                        ("a line and no image", "-n -c x")):
         rc, out, err = xl(host, args)
         lab.check(rc == 2 and err + out, f"usage: {what}", f"rc {rc} {out}{err}")
-    for name in ("nonsense", "debugger", "livepatch,crashkernel"):
+    for name in ("nonsense", "debugger", "livepatch,crash"):
         wrong = name.split(",")[-1]
         says(lab, host, f"usage: {name} may not be lost", f"--allow-loss={name} {NEW}", 2,
              f"does not let '{wrong}' be lost, only: {' '.join(MAY_LOSE)}")

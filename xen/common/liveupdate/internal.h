@@ -97,7 +97,8 @@ struct lu_kind {
 
 extern const struct lu_kind lu_kind_host, lu_kind_cpus, lu_kind_memory,
                             lu_kind_m2p, lu_kind_domain, lu_kind_caps,
-                            lu_kind_kexec, lu_kind_livepatch,
+                            lu_kind_kexec, lu_kind_crash_area,
+                            lu_kind_livepatch,
                             lu_kind_passing, lu_kind_frozen;
 extern const struct lu_kind lu_kind_time, lu_kind_tsc, lu_kind_sched_global,
                             lu_kind_sched, lu_kind_affinity,
@@ -161,6 +162,7 @@ int lu_blocker(int rc, const struct domain *d, const char *fmt, ...)
  */
 enum lu_loss {
     LU_LOSS_KEXEC_IMAGE,
+    LU_LOSS_CRASH_IMAGE,
     LU_LOSS_LIVEPATCH,
 };
 int lu_loss(enum lu_loss which, int rc, const char *fmt, ...)
@@ -350,6 +352,8 @@ void lu_set_claim(struct domain *d, unsigned int pages);
 
 /* ---- What the architecture provides --------------------------------------- */
 
+/* MFNs that crashkernel= has set aside; of count 0 if there are none. */
+struct lu_range_rec lu_crash_area(void);
 void lu_arch_for_each_m2p(void (*fn)(void *ctx,
                                      const struct lu_m2p_chunk_rec *chunk),
                           void *ctx);

@@ -14,6 +14,7 @@ const struct lu_kind *const lu_kinds[] = {
     &lu_kind_host,
     &lu_kind_memory,
     &lu_kind_m2p,
+    &lu_kind_crash_area,
     &lu_kind_cpus,
     &lu_kind_time,
     &lu_kind_sched_global,

@@ -236,15 +236,8 @@ static int cf_check check_kexec(const struct domain *d)
 
     if ( test_bit(KEXEC_IMAGE_CRASH_BASE + pos, &kexec_flags) )
     {
-        err = lu_blocker(-EBUSY, NULL,
-                         "crash-image: a loaded crash image, which holds addresses of this Xen; unload it, and load it again afterwards");
-        rc = rc ?: err;
-    }
-
-    if ( kexec_crash_area.size )
-    {
-        err = lu_blocker(-EOPNOTSUPP, NULL,
-                         "crashkernel: memory reserved for a crash kernel");
+        err = lu_loss(LU_LOSS_CRASH_IMAGE, -EBUSY,
+                      "crash-image: a loaded crash image, which holds addresses of this Xen; unload it, and load it again afterwards");
         rc = rc ?: err;
     }
 

@@ -26,6 +26,10 @@ static const struct loss {
         "kexec-image",
         "the image loaded for kexec -e; load it again",
     },
+    [LU_LOSS_CRASH_IMAGE] = {
+        "crash-image",
+        "the crash image loaded by kexec -p; load it again",
+    },
     [LU_LOSS_LIVEPATCH] = {
         "livepatch",
         "live patches, and what they mend unless the new image has it",

@@ -270,6 +270,7 @@ static unsigned long alike(const struct page_info *pg, unsigned long most)
 static void scan_range(struct scan *sc, unsigned long s, unsigned long e,
                        unsigned int *next)
 {
+    const struct lu_range_rec crash = lu_crash_area();
     unsigned long mfn = s;
 
     sc->free_from = s;
@@ -286,6 +287,16 @@ static void scan_range(struct scan *sc, unsigned long s, unsigned long e,
                  extra[*next].domid, extra[*next].kind);
             mfn = extra[*next].mfn + extra[*next].count;
             ++*next;
+            continue;
+        }
+
+        /* No allocator has it, and the frame table need not either. */
+        if ( mfn - crash.mfn < crash.count )
+        {
+            unsigned long end = min_t(unsigned long, e, crash.mfn + crash.count);
+
+            taken(sc, mfn, end - mfn);
+            mfn = end;
             continue;
         }
 

@@ -202,6 +202,15 @@ struct lu_m2p_rec {
     uint32_t reserved;
 };
 
+/* CRASH_AREA: what crashkernel= has set aside, if anything; in no extent. */
+#define LU_REC_CRASH_AREA (LU_REC_BASE | 5)
+
+struct lu_crash_area_rec {
+    struct lu_id_rec id;
+    uint64_t start;             /* maddr; 0: there was no room for it */
+    uint64_t size;              /* bytes */
+};
+
 /* CPUS: APIC IDs in the order of the writer's CPU numbers; nr u32 follow. */
 #define LU_REC_CPUS (LU_REC_BASE | 4)
 

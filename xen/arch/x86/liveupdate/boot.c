@@ -235,6 +235,7 @@ static void __init cf_check to_heap(unsigned long s, unsigned long e)
 /* What both Xens must agree on before a single page is given away. */
 static void __init check_memory(const struct e820map *map)
 {
+    const struct lu_range_rec crash = lu_crash_area();
     struct lu_memory_rec mem;
     struct lu_host_rec host;
     struct lu_rec rec;
@@ -288,6 +289,9 @@ static void __init check_memory(const struct e820map *map)
         if ( pfn_to_paddr(ext.mfn) < lu_zone_end() &&
              pfn_to_paddr(end) > lu_zone.start )
             panic("live-update: MEMORY: extent %u, %#lx+%#x, lies in the zone\n",
+                  i, ext.mfn, ext.count);
+        if ( ext.mfn < crash.mfn + crash.count && end > crash.mfn )
+            panic("live-update: MEMORY: extent %u, %#lx+%#x, lies in the crash area\n",
                   i, ext.mfn, ext.count);
         if ( !e820_all_mapped(pfn_to_paddr(ext.mfn), pfn_to_paddr(end),
                               E820_RAM) )
@@ -382,7 +386,7 @@ static void __init close_boot_memory(void)
 }
 
 /* All of RAM is mapped: open the stream, feed the boot allocator. */
-void __init lu_boot_parse(const struct e820map *map)
+void __init lu_boot_parse(struct e820map *map)
 {
     unsigned int i;
     int rc;
@@ -413,6 +417,7 @@ void __init lu_boot_parse(const struct e820map *map)
               rc);
 
     lu_check_rules(&boot_stream);
+    lu_boot_restore_crash_area(map);
     check_memory(map);
     check_m2p();
     close_boot_memory();

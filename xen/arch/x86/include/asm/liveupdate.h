@@ -64,7 +64,10 @@ void lu_zone_reserve(struct e820map *map, const module_t *mod,
 void lu_zone_map(void);
 void lu_boot_memory(void);
 void lu_init_boot_pages(paddr_t ps, paddr_t pe);
-void lu_boot_parse(const struct e820map *map);
+/* CRASH_AREA: forget the option's; take the old Xen's out of `map`. */
+void lu_boot_crash_area(void);
+void lu_boot_restore_crash_area(struct e820map *map);
+void lu_boot_parse(struct e820map *map);
 void lu_boot_heap(const struct e820map *map);
 void *lu_clear_frametable(void *start, int c, size_t len);
 void lu_init_domheap_pages(paddr_t ps, paddr_t pe);
@@ -95,7 +98,8 @@ static inline void lu_zone_reserve(struct e820map *map, const module_t *mod,
 static inline void lu_zone_map(void) {}
 static inline void lu_boot_memory(void) {}
 #define lu_init_boot_pages init_boot_pages
-static inline void lu_boot_parse(const struct e820map *map) {}
+static inline void lu_boot_crash_area(void) {}
+static inline void lu_boot_parse(struct e820map *map) {}
 static inline void lu_boot_heap(const struct e820map *map) {}
 #define lu_init_domheap_pages init_domheap_pages
 #define lu_clear_frametable memset
