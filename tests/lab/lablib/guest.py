@@ -10,7 +10,7 @@ Happy path:
     g.must("uname -a")
     w = lab.witnesses(g, [("heartbeat", "")])
 
-It runs dom0's own kernel and image, or the kernel of another release of Debian
+It runs dom0's own kernel and an image of its own, or the kernel of another release of Debian
 (lablib/kernels.py); init finds lab.guest= and serves commands
 (guest/domu.sh).  Its console goes to /run/lab/console.NAME in dom0.  A Guest is to
 Witnesses what a Host is.
@@ -32,7 +32,7 @@ RAMDISK = "/boot/guest.cpio"
 
 def files(others=()):
     """What dom0 needs for guests, of those kernels too: to be given to Host."""
-    return {KERNEL: BUILD / "vmlinuz", PACKED: BUILD / "dom0.cpio.gz",
+    return {KERNEL: BUILD / "vmlinuz", PACKED: BUILD / "guest.cpio.gz",
             **{f"/boot/{path.name}": path for kernel in others
                for path in (kernel.vmlinuz, kernel.modules)}}
 

@@ -74,7 +74,7 @@ def run(lab):
     lab.params.setdefault("TO", "4.17-shifted,4.17")
     images = next_xens(lab, 2)
     files = {**guest.files(), **ours(),
-             KERNEL: BUILD / "vmlinuz", RAMDISK: BUILD / "dom0.cpio.gz"}
+             KERNEL: BUILD / "vmlinuz", RAMDISK: BUILD / "guest.cpio.gz"}
     paths = install(files, images)
     with lab.host(append=f"liveupdate=64M crashkernel={SIZE >> 20}M",
                   files=files) as host:
