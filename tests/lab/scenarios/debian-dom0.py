@@ -179,7 +179,9 @@ def update(lab, host, number, image, guests, at_work, session):
 def life_goes_on(lab, host, guests):
     """After all: a guest shuts down, and one starts, by Debian's scripts."""
     g = guests[-1]
-    rc, out = host.run(f"xl shutdown -w {g.name} && xl create /run/lab/{g.name}.cfg", 300)
+    # The xl that watches over it destroys it when -w has seen it shut down.
+    rc, out = host.run(f"xl shutdown -w {g.name} && while xl domid {g.name}; do sleep 1; done "
+                       f"2>/dev/null && xl create /run/lab/{g.name}.cfg", 300)
     lab.check(rc == 0, "a guest is shut down and made again", out)
     g.meet()
     backends.connect(g, len(guests) - 1, debian.OUTSIDE)
