@@ -7,7 +7,7 @@
  * -n it is checked in place of executed.
  *
  * What can fail: Xen refuses, exit code 1: its reasons are printed, nothing has changed
- * and nothing stays loaded.  A wrong command line, 2.  Anything else, 3: no privilege,
+ * and nothing stays loaded.  So it is if another one is under way.  A wrong command line, 2.  Anything else, 3: no privilege,
  * no such file, no hypervisor with live update.
  */
 #include <errno.h>
@@ -29,6 +29,8 @@
 #include "xl_utils.h"
 
 #ifdef LIBXL_HAVE_LIVE_UPDATE
+
+#define LOCK_FILE XEN_LOCK_DIR "/xl-live-update"
 
 enum { UPDATED = 0, REFUSED = 1, USAGE = 2, FAILED = 3 };
 
@@ -195,6 +197,36 @@ static int dump(const libxl_live_update_info *info, const char *path)
     return rc ? FAILED : 0;
 }
 
+/*
+ * Two at a time would unload each other's image, and take each other's findings for
+ * their own.  Until the process ends; 0, or what to exit with.
+ */
+static int be_alone(unsigned int wait)
+{
+    struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        fprintf(stderr, "%s: %s\n", LOCK_FILE, strerror(errno));
+        return FAILED;
+    }
+
+    while (fcntl(fd, F_SETLK, &all)) {
+        if (errno != EACCES && errno != EAGAIN) {
+            fprintf(stderr, "%s: %s\n", LOCK_FILE, strerror(errno));
+            return FAILED;
+        }
+        if (!wait--) {
+            fprintf(stderr, "another xl live-update is under way (%s; may pass by itself)\n"
+                    "Refused, nothing was changed.\n", strerror(EBUSY));
+            return REFUSED;
+        }
+        sleep(1);
+    }
+
+    return 0;
+}
+
 /* Names with commas in between; 0, or what to exit with. */
 static int check_losses(const libxl_live_update_info *info, char **names)
 {
@@ -356,6 +388,14 @@ int main_live_update(int argc, char **argv)
 
     libxl_live_update_info_init(&info);
     code = get_info(&info);
+
+    if (!code && (what == 'u' || !what)) {
+        code = be_alone(wait);
+        if (code)
+            goto out;
+        /* What was there before may be gone. */
+        code = get_info(&info);
+    }
 
     if (!code && what == 'u')
         code = exit_code(dryrun ? 0 : libxl_live_update_unload(ctx));
