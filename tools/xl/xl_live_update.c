@@ -7,8 +7,9 @@
  * -n it is checked in place of executed.
  *
  * What can fail: Xen refuses, exit code 1: its reasons are printed, nothing has changed
- * and nothing stays loaded.  So it is if another one is under way.  A wrong command line, 2.  Anything else, 3: no privilege,
- * no such file, no hypervisor with live update.
+ * and nothing stays loaded.  So it is if another one is under way.  A wrong command
+ * line, 2.  Anything else, 3: no privilege, no such file, no hypervisor with live
+ * update.
  */
 #include <errno.h>
 #include <fcntl.h>
