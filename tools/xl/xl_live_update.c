@@ -32,6 +32,7 @@
 #ifdef LIBXL_HAVE_LIVE_UPDATE
 
 #define LOCK_FILE XEN_LOCK_DIR "/xl-live-update"
+#define NOTHING_CHANGED "Refused, nothing was changed.\n"
 
 enum { UPDATED = 0, REFUSED = 1, USAGE = 2, FAILED = 3 };
 
@@ -200,9 +201,10 @@ static int dump(const libxl_live_update_info *info, const char *path)
 
 /*
  * Two at a time would unload each other's image, and take each other's findings for
- * their own.  Until the process ends; 0, or what to exit with.
+ * their own.  Until the process ends, and at the cost of some of the seconds to wait; 0,
+ * or what to exit with.
  */
-static int be_alone(unsigned int wait)
+static int be_alone(unsigned long *wait)
 {
     struct flock all = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -217,11 +219,12 @@ static int be_alone(unsigned int wait)
             fprintf(stderr, "%s: %s\n", LOCK_FILE, strerror(errno));
             return FAILED;
         }
-        if (!wait--) {
+        if (!*wait) {
             fprintf(stderr, "another xl live-update is under way (%s; may pass by itself)\n"
-                    "Refused, nothing was changed.\n", strerror(EBUSY));
+                    NOTHING_CHANGED, strerror(EBUSY));
             return REFUSED;
         }
+        --*wait;
         sleep(1);
     }
 
@@ -296,7 +299,7 @@ static void print_result(const libxl_live_update_info *info, int code,
 {
     if (code == REFUSED) {
         print_reports(stderr, "", info);
-        fprintf(stderr, "Refused, nothing was changed.\n");
+        fprintf(stderr, NOTHING_CHANGED);
     } else if (code == UPDATED && dryrun) {
         print_reports(stdout, "", info);
         printf("Nothing stands against an update%s",
@@ -388,15 +391,10 @@ int main_live_update(int argc, char **argv)
     }
 
     libxl_live_update_info_init(&info);
+    code = what == 'u' || !what ? be_alone(&wait) : 0;
+    if (code)
+        goto out;
     code = get_info(&info);
-
-    if (!code && (what == 'u' || !what)) {
-        code = be_alone(wait);
-        if (code)
-            goto out;
-        /* What was there before may be gone. */
-        code = get_info(&info);
-    }
 
     if (!code && what == 'u')
         code = exit_code(dryrun ? 0 : libxl_live_update_unload(ctx));
