@@ -35,12 +35,13 @@ void lu_report_begin(unsigned int op)
 
 int lu_report_end(int rc)
 {
-    /* kexec_load() and kimage_alloc() themselves fail without a word. */
-    if ( open && rc && lu_reports.op == XEN_LIVE_UPDATE_OP_load && !lu_reports.nr )
-        lu_error(rc, NULL, "load: kexec does not take the image");
-
     if ( open )
+    {
+        /* kexec_load() and kimage_alloc() themselves fail without a word. */
+        if ( rc && lu_reports.op == XEN_LIVE_UPDATE_OP_load && !lu_reports.nr )
+            lu_error(rc, NULL, "load: kexec does not take the image");
         lu_reports.rc = rc;
+    }
     open = quiet = false;
 
     return rc;
