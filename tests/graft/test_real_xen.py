@@ -121,8 +121,7 @@ class RealXen(GraftCase):
                 self.run_ok('lint', *options)
 
     def test_the_series_of_this_repository_gives_the_tree_of_apply(self):
-        next(self.own_variants())
-        self.series()
+        self.series(*next(self.own_variants()))
 
 
 if __name__ == '__main__':

@@ -10,10 +10,9 @@ Happy path:
     g.must("uname -a")
     w = lab.witnesses(g, [("heartbeat", "")])
 
-It runs dom0's own kernel and an image of its own, or the kernel of another release of Debian
-(lablib/kernels.py); init finds lab.guest= and serves commands
-(guest/domu.sh).  Its console goes to /run/lab/console.NAME in dom0.  A Guest is to
-Witnesses what a Host is.
+It runs dom0's own kernel, or that of another release of Debian (lablib/kernels.py), and
+an image of its own; init finds lab.guest= and serves commands (guest/domu.sh).  Its
+console goes to /run/lab/console.NAME in dom0.  A Guest is to Witnesses what a Host is.
 
 What can fail: xl refuses, or the guest does not answer in time: LabError with the
 end of the guest's console.

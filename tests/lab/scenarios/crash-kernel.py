@@ -36,8 +36,8 @@ def area(host):
 
 def all_taken(lab, host):
     """A guest has had all that Xen has left, and Xen has scrubbed it."""
-    size = (free(host) >> 10) - 32
     before = free(host)
+    size = (before >> 10) - 32
     guest.Guest(host, "all", memory=size).build()
     lab.say(f"a guest has {size} MiB, {free(host)} KiB are left")
     host.must("xl destroy all")
