@@ -11,7 +11,8 @@ update was done), another guest can be created and destroyed, and a last update 
           not quite all of it, until an update is done
   dom0    dom0 is out of memory, by a file of a tmpfs: LEFT (MiB, a list) are available
   create  an xl create is under way, for the times of DELAYS (ms)
-  twice   xl live-update twice at once, and xl beside kexec, so many ms apart
+  twice   xl live-update twice at once, told to wait or not, and xl beside kexec, so many
+          ms apart
   tries   a second xl or kexec comes while Xen tries an update again and again, which wants
           a flavour with fault injection and is not among the default
   end     dom0 goes down meanwhile, on a host of its own for each of ENDS: an orderly end,
@@ -259,20 +260,23 @@ KEXEC = (f"kexec --load-live-update --command-line=\"{{line}}\" {NEW} && "
 def part_twice(lab, host, attempts):
     line = host.xen_cmdline()
     outcomes = []
-    for other, second in (("xl", UPDATE),
-                          ("kexec", KEXEC.format(line=line))):
+    waits = UPDATE.replace("live-update", "live-update --wait=60", 1)
+    for other, first, second in (("xl", UPDATE, UPDATE), ("a waiting xl", waits, waits),
+                                 ("kexec", UPDATE, KEXEC.format(line=line))):
         for ms in delays(lab, "0,5,20,60,120,250"):
             what = f"{other} {ms} ms after xl"
             attempts.begin()
-            told = both(host, [UPDATE, f"usleep {1000 * ms}; {second}"])
+            told = both(host, [first, f"usleep {1000 * ms}; {second}"])
             done = attempts.judge(f"{what}, the first", *told[0])
-            if other == "xl":
+            if other != "kexec":
                 done += attempts.judge(f"{what}, the second", *told[1])
             else:
                 code, out, err = told[1]
                 lab.check(code == 0 or err.strip(), f"{what}, the second: done or refused",
                           f"{code} {out} {err}")
                 done += code == 0
+            if first == waits:
+                lab.check(done == 2, f"{what}: both are done", f"{told}")
             attempts.end(what, done, f"{told}")
             outcomes.append(f"{other} {ms}: {[t[0] for t in told]}")
             host.must("xl live-update --unload")
