@@ -627,7 +627,8 @@ void lu_evtchn_resume(struct domain *d)
 
     for_each_vcpu ( d, v )
     {
-        if ( !test_bit(_VPF_down, &v->pause_flags) )
+        if ( !test_bit(_VPF_down, &v->pause_flags) &&
+             (!is_hvm_vcpu(v) || lu_hvm_takes_upcall(v)) )
             send_guest_vcpu_virq(v, VIRQ_TIMER);
 
         /*

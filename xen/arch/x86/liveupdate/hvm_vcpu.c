@@ -293,6 +293,16 @@ static bool has_event_to_take(struct vcpu *v)
 }
 
 /*
+ * An upcall by vector that finds the APIC off is lost (hvm_assert_evtchn_irq()), and with
+ * it each later one, as it stays pending.  So is the APIC of a guest in S3.
+ */
+bool lu_hvm_takes_upcall(const struct vcpu *v)
+{
+    return !v->arch.hvm.evtchn_upcall_vector ||
+           vlapic_enabled(vcpu_vlapic(v));
+}
+
+/*
  * The last before v's domain is unpaused: whoever is halted and has an interrupt or
  * event to take goes on.
  */
