@@ -17,6 +17,7 @@
  *   xenstate assign <domid> <sbdf>        a PCI device, as 0x<segment><bus><dev.fn>
  *   xenstate bad <mfn> <0|1>              1: a page that is to be used no more
  *   xenstate pin <pin>                    sets up an IO-APIC's pin as old kernels do
+ *   xenstate asleep <domid>               the ACPI state that it sleeps in: 3 or 0
  *   xenstate profile                      xenoprof's buffers for who calls it
  *
  * Happy path: exit code 0.  What Xen refuses is said on standard error, exit code 1.
@@ -36,6 +37,8 @@
 #define __XEN_TOOLS__
 #include <xen/xen.h>
 #include <xen/domctl.h>
+#include <xen/hvm/hvm_op.h>
+#include <xen/hvm/params.h>
 #include <xen/memory.h>
 #include <xen/physdev.h>
 #include <xen/sysctl.h>
@@ -56,6 +59,7 @@ static struct shared {
     struct xen_memory_reservation reservation;
     struct xenoprof_get_buffer profile;
     struct physdev_apic apic;
+    struct xen_hvm_param param;
     uint64_t list[BATCH];
 } *shared;
 static int privcmd;
@@ -309,6 +313,16 @@ static void pin(unsigned int nr)
         fail("PHYSDEVOP_apic_write");
 }
 
+static unsigned int asleep(unsigned int domid)
+{
+    shared->param.domid = domid;
+    shared->param.index = HVM_PARAM_ACPI_S_STATE;
+    if ( call(__HYPERVISOR_hvm_op, HVMOP_get_param, (uintptr_t)&shared->param) )
+        fail("HVM_PARAM_ACPI_S_STATE");
+
+    return shared->param.value;
+}
+
 static void profile(void)
 {
     memset(&shared->profile, 0, sizeof(shared->profile));
@@ -361,6 +375,8 @@ int main(int argc, char **argv)
         bad_page(strtoul(argv[2], NULL, 0), arg);
     else if ( argc == 3 && !strcmp(what, "pin") )
         pin(domid);
+    else if ( argc == 3 && !strcmp(what, "asleep") )
+        printf("%u\n", asleep(domid));
     else if ( argc == 2 && !strcmp(what, "profile") )
         profile();
     else

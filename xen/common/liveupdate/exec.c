@@ -254,8 +254,8 @@ static int check_continuations(const struct vcpu *caller)
 }
 
 /*
- * Frozen: nobody but toolstack, shutdown and us may hold a domain or a vCPU, since a
- * pause that has no record would be gone.
+ * Frozen: nobody but toolstack, shutdown, S3 and us may hold a domain or a vCPU, since
+ * a pause that has no record would be gone.
  */
 static int check_pauses(const struct vcpu *caller)
 {
@@ -266,7 +266,7 @@ static int check_pauses(const struct vcpu *caller)
     for_each_domain ( d )
     {
         const int held = atomic_read(&d->pause_count) -
-                         d->controller_pause_count - 1;
+                         d->controller_pause_count - lu_hvm_pauses(d) - 1;
 
         if ( held )
             rc = lu_blocker(-EAGAIN, d, "pause: held %d times by Xen", held);

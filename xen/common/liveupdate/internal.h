@@ -367,6 +367,8 @@ bool lu_grant_frame(const struct domain *d, const void *virt);
 void lu_arch_for_each_p2m_page(void (*fn)(struct domain *d,
                                           unsigned long mfn));
 int lu_p2m_adopt(struct domain *d, unsigned long mfn, unsigned long nr);
+/* hvm_domain.c: pauses of d that its record stands for, the toolstack's aside. */
+unsigned int lu_hvm_pauses(const struct domain *d);
 /* hvm_vcpu.c: may an event be raised for v? See there. */
 bool lu_hvm_takes_upcall(const struct vcpu *v);
 #else
@@ -377,6 +379,7 @@ static inline int lu_p2m_adopt(struct domain *d, unsigned long mfn,
 {
     return -EOPNOTSUPP;
 }
+static inline unsigned int lu_hvm_pauses(const struct domain *d) { return 0; }
 static inline bool lu_hvm_takes_upcall(const struct vcpu *v) { return true; }
 #endif
 /* domain.c: the memory map of a domain, in its record. */

@@ -898,7 +898,7 @@ struct lu_hvm_domain_rec {
 };
 
 #define LU_HVMD_F_SHINFO32    (1U << 0) /* shared_info has the 32-bit layout */
-#define LU_HVMD_F_S3          (1U << 1) /* suspended to RAM */
+#define LU_HVMD_F_S3          (1U << 1) /* suspended to RAM, with a pause of Xen's */
 #define LU_HVMD_F_LDR_VCPU_ID (1U << 2) /* x2APIC LDRs follow vCPU IDs */
 #define LU_HVMD_F_UC          (1U << 3) /* a vCPU runs with caches off */
 

@@ -7,7 +7,8 @@
  * through the update, so that the guest's does.  Restored before HVM_CONTEXT, whose
  * handlers look at parameters and make timers.  Parameters are put back as they are,
  * since most of what HVMOP_set_param does besides has left its traces in other
- * state; the rest is done here, or when vCPUs and interrupt lines are there.
+ * state; the rest is done here, or when vCPUs and interrupt lines are there. A domain
+ * that sleeps (ACPI S3) is stopped by a pause that nothing else counts.
  *
  * What can fail: state that is not carried is a blocker, found by
  * check_hvm_domain().  In the new Xen: a field out of range.
@@ -42,6 +43,12 @@ static int cf_check check_hvm_domain(const struct domain *d)
           "pirq-eoi: it asks which PIRQs want an EOI");
 
     return first;
+}
+
+/* hvm_s3_suspend() keeps a pause until hvm_s3_resume(). */
+unsigned int lu_hvm_pauses(const struct domain *d)
+{
+    return is_hvm_domain(d) && d->arch.hvm.is_s3_suspended;
 }
 
 /* ---- Save ---------------------------------------------------------------------- */
@@ -165,6 +172,7 @@ static int cf_check restore_hvm_domain(const struct lu_stream *s,
     d->arch.x87_fip_width = r.x87_fip_width;
     d->arch.physaddr_bitsize = r.physaddr_bitsize;
     hvm->is_s3_suspended = r.flags & LU_HVMD_F_S3;
+    atomic_add(lu_hvm_pauses(d), &d->pause_count);
     hvm->bug_x2apic_ldr_vcpu_id = r.flags & LU_HVMD_F_LDR_VCPU_ID;
     hvm->is_in_uc_mode = r.flags & LU_HVMD_F_UC;
     hvm->pci_cf8 = r.pci_cf8;
