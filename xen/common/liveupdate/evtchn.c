@@ -603,7 +603,8 @@ static void pend_pirqs(struct domain *d)
         struct evtchn *chn = evtchn_from_port(d, port);
 
         evtchn_read_lock(chn);
-        if ( chn->state == ECS_PIRQ )
+        if ( chn->state == ECS_PIRQ &&
+             lu_takes_upcall(d->vcpu[chn->notify_vcpu_id]) )
             evtchn_port_set_pending(d, chn->notify_vcpu_id, chn);
         evtchn_read_unlock(chn);
     }
@@ -627,8 +628,7 @@ void lu_evtchn_resume(struct domain *d)
 
     for_each_vcpu ( d, v )
     {
-        if ( !test_bit(_VPF_down, &v->pause_flags) &&
-             (!is_hvm_vcpu(v) || lu_hvm_takes_upcall(v)) )
+        if ( !test_bit(_VPF_down, &v->pause_flags) && lu_takes_upcall(v) )
             send_guest_vcpu_virq(v, VIRQ_TIMER);
 
         /*

@@ -370,7 +370,7 @@ int lu_p2m_adopt(struct domain *d, unsigned long mfn, unsigned long nr);
 /* hvm_domain.c: pauses of d that its record stands for, the toolstack's aside. */
 unsigned int lu_hvm_pauses(const struct domain *d);
 /* hvm_vcpu.c: may an event be raised for v? See there. */
-bool lu_hvm_takes_upcall(const struct vcpu *v);
+bool lu_takes_upcall(const struct vcpu *v);
 #else
 static inline void lu_arch_for_each_p2m_page(void (*fn)(struct domain *d,
                                                         unsigned long mfn)) {}
@@ -380,7 +380,7 @@ static inline int lu_p2m_adopt(struct domain *d, unsigned long mfn,
     return -EOPNOTSUPP;
 }
 static inline unsigned int lu_hvm_pauses(const struct domain *d) { return 0; }
-static inline bool lu_hvm_takes_upcall(const struct vcpu *v) { return true; }
+static inline bool lu_takes_upcall(const struct vcpu *v) { return true; }
 #endif
 /* domain.c: the memory map of a domain, in its record. */
 int lu_put_e820(struct lu_stream *s, const struct domain *d, uint32_t nr);

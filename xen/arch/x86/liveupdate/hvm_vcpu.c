@@ -296,9 +296,9 @@ static bool has_event_to_take(struct vcpu *v)
  * An upcall by vector that finds the APIC off is lost (hvm_assert_evtchn_irq()), and with
  * it each later one, as it stays pending.  So is the APIC of a guest in S3.
  */
-bool lu_hvm_takes_upcall(const struct vcpu *v)
+bool lu_takes_upcall(const struct vcpu *v)
 {
-    return !v->arch.hvm.evtchn_upcall_vector ||
+    return !is_hvm_vcpu(v) || !v->arch.hvm.evtchn_upcall_vector ||
            vlapic_enabled(vcpu_vlapic(v));
 }
 
