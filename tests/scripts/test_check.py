@@ -93,6 +93,14 @@ class Run(unittest.TestCase):
             (1, "1 passed, 1 failed"))
         self.assertIn("because", self.said)
 
+    def test_what_failed_is_told_in_the_end(self):
+        self.check([self.suite("a", "echo FAIL first: why; seq 100; echo FAIL last"),
+                    self.suite("b", "exit 3"), self.suite("c", "echo PASS c")])
+        end = self.said.split(" suites, ")[1].splitlines()[1:]
+        self.assertEqual(end, ["  failed: a: FAIL first: why", "  failed: a: FAIL last",
+                               "  failed: b: exit status 3 and no FAIL",
+                               "1 passed, 3 failed"])
+
     def test_needs(self):
         self.assertEqual(
             self.check([self.suite("a", "echo FAIL a"),
