@@ -2,7 +2,7 @@
 /*
  * heartbeat: how long did the guest stand still?
  *
- * One thread per CPU sleeps a millisecond, then reads the TSC and the
+ * One thread per CPU sleeps a tenth of -s (a millisecond), then reads the TSC and the
  * monotonic, boot and real-time clocks.  A beat that comes more than 20 ms after
  * the one before is a gap: printed at once as
  *
@@ -17,8 +17,7 @@
  * others; a gap whose length by the monotonic clock is not its length by the TSC,
  * whose pace is taken from the first beats: time lost or invented.  -T leaves
  * that comparison out: in multi-threaded emulation on a busy machine Xen corrects its
- * clock all the time.  -p <ms> sleeps longer than one: many guests that wake up a thousand
- * times a second are all that an emulator does.
+ * clock all the time.
  * -b pretends that the real-time clock went backwards once.
  */
 #include "witness.h"
@@ -34,7 +33,6 @@ static const char *const names[NR_CLOCKS] = { "mono", "boot", "real" };
 #define PACE_BEATS 300
 
 static bool trust_tsc = true;
-static long period = 1;         /* ms */
 
 static struct per_cpu
 {
@@ -99,7 +97,7 @@ static void beat(unsigned int cpu, const int64_t *was, const int64_t *is,
 static void *worker(void *arg)
 {
     unsigned int cpu = (uintptr_t)arg;
-    const struct timespec sleep = { .tv_nsec = period * MS };
+    const struct timespec sleep = { .tv_nsec = w_slice / 10 };
     int64_t was[NR_CLOCKS], is[NR_CLOCKS];
     uint64_t tsc_was = 0, tsc;
     bool first = true;
@@ -159,17 +157,16 @@ static void fields(void)
 
 static void option(int c, const char *arg)
 {
+    (void)arg;
     if ( c == 'T' )
         trust_tsc = false;
-    else if ( c == 'p' )
-        period = atoi(arg);
 }
 
 int main(int argc, char **argv)
 {
     pthread_t threads[W_MAX_CPUS];
 
-    w_init("heartbeat", argc, argv, "Tp:", option);
+    w_init("heartbeat", argc, argv, "T", option);
     w_per_cpu(worker, threads);
     w_wait(fields);
     for ( unsigned int i = 0; i < w_cpus; i++ )

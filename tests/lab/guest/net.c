@@ -6,9 +6,9 @@
  *
  * Sends a pattern that depends on the position in the stream to a server that
  * sends it back (lablib/echo.py), and checks what returns.  At most WINDOW bytes
- * are under way.  A wrong byte, a connection that ends or is reset, or silence for
- * a minute is an error; the longest silence is a figure (`max_ms`).  -i ties the
- * connection to one interface.
+ * are under way, some of them sent each half of -s.  A wrong byte, a connection that
+ * ends or is reset, or silence for a minute is an error; the longest silence is a
+ * figure (`max_ms`).  -i ties the connection to one interface.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -87,18 +87,23 @@ static bool pull(void)
 
 static void *worker(void *arg)
 {
-    int64_t heard = w_now();
+    int64_t heard = w_now(), pushed = 0;
 
     (void)arg;
     while ( !w_stop )
     {
         struct pollfd p = { .fd = sock, .events = POLLIN };
-        int64_t now;
+        int64_t now = w_now();
 
         if ( sent == received )
-            heard = w_now();
-        push();
-        poll(&p, 1, 5);
+            heard = now;
+        /* Not with each answer: then packets would be as many as the host can take. */
+        if ( now - pushed >= w_slice / 2 )
+        {
+            push();
+            pushed = now;
+        }
+        poll(&p, 1, w_slice / 2 / MS);
         now = w_now();
         if ( p.revents && pull() )
         {
@@ -107,6 +112,8 @@ static void *worker(void *arg)
                 max_silence = now - heard;
             heard = now;
         }
+        else if ( sent == received )
+            w_stood_still(now - heard - w_slice / 2);
         if ( now - heard > 60 * SEC )
         {
             w_error("no answer for %lld s, %llu bytes sent, %llu returned",

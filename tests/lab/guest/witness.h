@@ -20,6 +20,9 @@
  *     -c <cpus>     how many CPUs to use (default: all that are online)
  *     -d <percent>  how much of each CPU to use (default 100): under instruction
  *                   counting a busy CPU costs much wall time
+ *     -s <ms>       how often to work, a share of which -d is (default 10).  Each
+ *                   waking costs, most of all that of an HVM vCPU: a host of many
+ *                   guests has none to spare.  gap_ms cannot tell less than this
  *     -b            break something on purpose after a while, to prove that the
  *                   check works
  */
@@ -51,6 +54,7 @@ static volatile sig_atomic_t w_stop, w_usr1;
 static int64_t *w_gap; /* ns; shared with processes forked later; atomic */
 static unsigned long w_errors;
 static unsigned int w_cpus, w_duty = 100;
+static int64_t w_slice = 10 * MS;
 static bool w_break;
 static long w_seconds;
 static int64_t w_started;
@@ -136,7 +140,7 @@ static void w_init(const char *name, int argc, char **argv, const char *extra,
                    void (*opt)(int c, const char *arg))
 {
     struct sigaction sa = { .sa_handler = w_on_signal };
-    char opts[64] = "t:c:d:b";
+    char opts[64] = "t:c:d:s:b";
     sigset_t set;
     int c;
 
@@ -148,7 +152,7 @@ static void w_init(const char *name, int argc, char **argv, const char *extra,
     if ( w_gap == MAP_FAILED )
         w_fatal("no memory");
     if ( extra )
-        strncat(opts, extra, sizeof(opts) - sizeof("t:c:d:b"));
+        strncat(opts, extra, sizeof(opts) - sizeof("t:c:d:s:b"));
     while ( (c = getopt(argc, argv, opts)) != -1 )
     {
         if ( c == 't' )
@@ -157,6 +161,8 @@ static void w_init(const char *name, int argc, char **argv, const char *extra,
             w_cpus = atoi(optarg);
         else if ( c == 'd' )
             w_duty = atoi(optarg);
+        else if ( c == 's' )
+            w_slice = atol(optarg) * MS;
         else if ( c == 'b' )
             w_break = true;
         else if ( c == '?' || !opt )
@@ -166,6 +172,8 @@ static void w_init(const char *name, int argc, char **argv, const char *extra,
     }
     if ( !w_duty || w_duty > 100 )
         w_fatal("-d %u: want 1 to 100", w_duty);
+    if ( w_slice < MS || w_slice > SEC )
+        w_fatal("-s: want 1 to 1000 ms");
     if ( !w_cpus || w_cpus > W_MAX_CPUS )
         w_fatal("%u cpus, want 1 to %d", w_cpus, W_MAX_CPUS);
 
@@ -194,14 +202,14 @@ static inline void w_pin(unsigned int cpu)
 }
 
 /*
- * To be called often by a busy loop, after each step: sleeps as -d asks, in slices
- * of 10 ms.  `slice` belongs to the calling loop and starts as 0.
+ * To be called often by a busy loop, after each step: sleeps as -d and -s ask.
+ * `slice` belongs to the calling loop and starts as 0.
  */
 static inline void w_breathe(int64_t *slice)
 {
     static __thread int64_t last;
     int64_t now = w_now();
-    struct timespec rest = { .tv_nsec = 10 * MS * (100 - w_duty) / 100 };
+    struct timespec rest = { .tv_nsec = w_slice * (100 - w_duty) / 100 };
 
     if ( last )
         w_stood_still(now - last);
@@ -210,7 +218,7 @@ static inline void w_breathe(int64_t *slice)
         return;
     if ( !*slice )
         *slice = now;
-    if ( now - *slice < 10 * MS * w_duty / 100 )
+    if ( now - *slice < w_slice * w_duty / 100 )
         return;
     clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, NULL);
     *slice = w_now();

@@ -98,15 +98,15 @@ class Backends:
         self.connections += to == self.outside
         return ("net", f"-a {to} -p {port} -r 32", tag)
 
-    def witnesses(self, g, duty, more=(), disk="/dev/xvda"):
-        """Starts what a guest does: disk, network, and `more`."""
+    def witnesses(self, g, duty, more=(), disk="/dev/xvda", slice=10):
+        """Starts what a guest does: disk, network, and `more`, each `slice` ms."""
         streams = [self.stream(self.outside, self.echo.port)]
         number, first = next(iter(self.guests.items()))
         if g is not first:
             streams.append(self.stream(address(number), PORT, f"net-{first.name}"))
         return self.lab.witnesses(g, [
             ("heartbeat", "{tsc}"), ("disk", f"-f {disk} -q 4 -d {duty}"),
-            *streams, *more])
+            *streams, *more], slice)
 
     def verdicts(self):
         """Checks: no kernel logged an error, no connection was lost."""

@@ -114,11 +114,15 @@ class Lab:
         return make(self.name, xen, self.accel, directory=self.dir,
                     prefer=self.qemu, **kw)
 
-    def witnesses(self, host, wanted):
-        """Starts [(name, args)] or [(name, args, tag)]; returns Witnesses."""
+    def witnesses(self, host, wanted, slice=10):
+        """Starts [(name, args)] or [(name, args, tag)]; returns Witnesses.
+
+        They work each `slice` ms: under icount guests that wake up more often than
+        they need to are all that an emulated host has time for.
+        """
         out = Witnesses(host)
         for name, args, *tag in wanted:
-            out.start(name, self.fit(args), *tag)
+            out.start(name, f"{self.fit(args)} -s {slice}", *tag)
         return out
 
     def fit(self, args):

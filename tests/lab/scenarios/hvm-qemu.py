@@ -13,8 +13,9 @@ had a request at QEMU when Xen was replaced are counted, from the stream that Xe
 all updates some have to have met one (WANT, default 1). The screen has to show what was
 drawn last, before and after. In the end no number may be
 missing, no kernel may have logged an error, and the guests can be destroyed. TO: flavours
-that take turns as the new Xen; GUESTS: only one of the two. Needs a flavour of the lab and
-QEMU 10 (docs/lab.md).
+that take turns as the new Xen; GUESTS: only one of the two; SLICE: how often the witnesses
+in guests work, in ms (default: 10 in "emulated", 50 in "drivers"). Needs a flavour of the
+lab and QEMU 10 (docs/lab.md).
 """
 
 import re
@@ -140,7 +141,8 @@ def run(lab):
             seen[f"{name} "] = served.witnesses(g, duty, [
                 ("timers", ""), ("memory", f"-m 8 -d {duty}"),
                 served.stream(DOM0, PORT, "net-dom0")],
-                disk="/dev/sda" if emulated else "/dev/xvda")
+                disk="/dev/sda" if emulated else "/dev/xvda",
+                slice=lab.param("SLICE", 10 if emulated else 50))
         w = lab.witnesses(host, [("heartbeat", "{tsc}")])
         together = Together({"": w, **seen})
         before = together.sample()

@@ -23,5 +23,5 @@ def run(lab):
     more = {**devicemodel.files(), **({**ours(), **stream.files()} if tool == "xl" else {})}
     load("pv-many").run(
         lab, lab.param("KINDS", KINDS).split(","), [
-            ("heartbeat", "-p 10 {tsc}"), ("memory", "-m 8 -d 1"), ("fpu", "-d 1")],
+            ("heartbeat", "{tsc}"), ("memory", "-m 8 -d 1"), ("fpu", "-d 1")],
         more, devicemodel.DOM0_MEM, tool)

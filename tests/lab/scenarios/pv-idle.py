@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """PV guests with nothing but memory and time: they live through the update.
 
-Guests of VCPUS (default 1,2) run light witnesses for SECONDS of their time (default 2)
-and through UPDATES, as dom0 does. TO: flavours that take turns as the new Xen. ARGS
+Guests of VCPUS (default 1,2) run light witnesses, which work each SLICE ms (default 10), for
+SECONDS of their time (default 2) and through UPDATES, as dom0 does. TO: flavours that take turns as the new Xen. ARGS
 and CFG are more options of the guests' kernel and lines of their xl.cfg, with ; between.
 ORDERS are failures of updates that come before, as in abort (freeze,jump), in a flavour of
 the lab.
@@ -35,7 +35,7 @@ def run(lab, kind="pv", vcpus="1,2", wanted=LIGHT, dom0_mem=1024, more=()):
             g = guest.Guest(host, f"g{n}", kind, vcpus=int(number), config=config,
                             args=lab.param("ARGS", "")).create()
             guests.append(g)
-            seen[f"{g.name} "] = lab.witnesses(g, wanted)
+            seen[f"{g.name} "] = lab.witnesses(g, wanted, lab.param("SLICE", 10))
         w = Together({"": lab.witnesses(host, [("heartbeat", "{tsc}")]), **seen})
         before = w.sample()
         host.must(f"sleep {lab.param('SECONDS', 2)}", 1200)

@@ -18,11 +18,11 @@ from lablib.witness import Together
 
 
 def run(lab, suites=("",), vcpus="1,4", count=5, dom0=None, light=False,
-        kinds=("pv",)):
+        kinds=("pv",), slice=10):
     """`suites` are the Debian releases whose kernels the guests take in turn, "" for
     dom0's own; `dom0(served, disk)` returns more witnesses for dom0, which has a disk
     of its own for them; `light`: guests do little besides disk and network; `kinds`:
-    what the guests are, in turn.
+    what the guests are, in turn; `slice`: how often they work, in ms.
     """
     count = lab.param("UPDATES", count)
     vcpus = [int(n) for n in lab.param("VCPUS", vcpus).split(",")]
@@ -53,7 +53,7 @@ def run(lab, suites=("",), vcpus="1,4", count=5, dom0=None, light=False,
             seen[f"{g.name} {g.kind} "] = served.witnesses(g, duty, [] if light else [
                 ("timers", ""), ("memory", f"-m 8 -d {duty}"),
                 ("churn", f"-n 16 -d {duty}"),
-                served.stream(DOM0, PORT, "net-dom0")])
+                served.stream(DOM0, PORT, "net-dom0")], slice=slice)
         more = dom0(served, served.disks[disks[-1]]) if dom0 else []
         w = lab.witnesses(host, [("heartbeat", "{tsc}"),
                                  ("memory", f"-m 8 -d {duty}"), *more])

@@ -101,7 +101,7 @@ def run(lab, kinds=(), wanted=(), more=(), dom0_mem=1024, tool="kexec"):
         kinds_seen = set()
         for g in guests if wanted else []:
             seen[f"{g.name} {g.kind} "] = lab.witnesses(
-                g, wanted[:1] if g.kind in kinds_seen else wanted)
+                g, wanted[:1] if g.kind in kinds_seen else wanted, 100)
             kinds_seen.add(g.kind)
         domids = [g.domid() for g in guests]
         boots = {g: g.must("cat /proc/sys/kernel/random/boot_id") for g in guests}
