@@ -53,10 +53,12 @@ class Witnesses:
         if tag in self.names:
             raise LabError(f"witness {tag} is running already")
         self.names[tag] = name
-        # The shell around it waits for it, so that its exit code is known.
+        # The shell around it waits for it, so that its exit code is known: all of it
+        # as soon as the file is there.
         self.host.must(
             f"(setsid sh -c '{name} {args} & echo $! >{DIR}/{tag}.pid; "
-            f"wait $!; echo $? >{DIR}/{tag}.rc') "
+            f"wait $!; echo $? >{DIR}/{tag}.rc.new; "
+            f"mv {DIR}/{tag}.rc.new {DIR}/{tag}.rc') "
             f">{DIR}/{tag}.out 2>&1 3>&- </dev/null &\n"
             f"i=0; until [ -s {DIR}/{tag}.pid ]; do usleep 20000; "
             f"i=$((i+1)); [ $i -gt 500 ] && exit 1; done; sleep 0.2; "
