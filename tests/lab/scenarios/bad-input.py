@@ -22,8 +22,8 @@ NOTE = struct.pack("<QQ", 0x556576694c6e6558, 0x7061436574616470)
 TAIL = struct.pack("<Q", 0x446e456574616450)
 # Offsets in the note, from docs/specs/live-update-stream.md.
 VERSION, SIZE, NR_CPUS, FLAGS, NR_ENTRIES, HEADER = 16, 20, 36, 40, 44, 52
-SCHEDULER, SCHEDULERS, MAX_PDX, XCR0, CPUID_BASIC, PV_FEATURES = \
-    88, 104, 112, 120, 128, 144
+SCHEDULER, SCHEDULERS, MAX_PDX, XCR0, CPUID_BASIC, VIRIDIAN, PV_FEATURES = \
+    88, 104, 112, 120, 128, 140, 144
 
 # The breadcrumb's magic number, from the same specification.
 CRUMB = struct.pack("<Q", 0x61647055657669)

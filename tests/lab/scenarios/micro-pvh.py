@@ -43,6 +43,8 @@ TESTS = {
     "walk": ("walk", {"mib": WALK}, ""),
 }
 
+# A Xen that does not know what "viridian" has.
+LESSER = "/boot/xen-lesser"
 # What a test needs but one vCPU and a little memory.
 VCPUS, MEMORY = {"ipis": 2, "odd": 2}, {"walk": WALK}
 # With these an update is refused.
@@ -102,6 +104,15 @@ def refusals(lab, host, path):
         host.must(f"xl destroy {one.guest.name}")
 
 
+def too_little(lab, host, one):
+    """A Xen that knows fewer viridian features than the guest was promised."""
+    since = host.log.stat().st_size
+    scenario.load("bad-input").refused(
+        lab, host, "a Xen that knows fewer viridian features",
+        load(host, LESSER, host.xen_cmdline()), since,
+        rf"d{one.guest.domid()}: image: it does not know the viridian features 0x")
+
+
 def run(lab, tests=TESTS, kind="pvh", memory=16, more=(), dom0_mem=1024):
     """`tests` are like TESTS, for guests of that kind and so many MiB; `more` are files
     that dom0 needs besides."""
@@ -115,6 +126,10 @@ def run(lab, tests=TESTS, kind="pvh", memory=16, more=(), dom0_mem=1024):
     images = next_xens(lab, count)
     files = {**microguest.files(), **(stream.files() if walks else {}), **dict(more)}
     paths = install(files, images)
+    lesser = count and "viridian" in wanted
+    if lesser:
+        bad = scenario.load("bad-input")
+        files[LESSER] = bad.Image(images[0]).put(bad.VIRIDIAN, "<I", 1)
     with lab.host(append="liveupdate=64M guest_loglvl=none", files=files,
                   mem=6144 if "walk" in wanted else 4096, dom0_mem=dom0_mem) as host:
         host.boot()
@@ -128,6 +143,8 @@ def run(lab, tests=TESTS, kind="pvh", memory=16, more=(), dom0_mem=1024):
         w = lab.witnesses(host, [("heartbeat", "{tsc}")])
         if count and kind == "pvh":
             refusals(lab, host, paths[0])
+        if lesser:
+            too_little(lab, host, next(o for o in ones if o.name == "viridian"))
         updates = Updates(lab, host, images, paths, w)
         for n in range(count or 1):
             name = f"update {n + 1}"

@@ -3,8 +3,9 @@
 
 A guest for each mode of the TSC (MODES, default default,native,always_emulate) and each
 clock that Linux reads there (CLOCKS, default tsc,xen), all in one host, with the
-witnesses of dom0-clock, which work each SLICE (default 100) ms. FLAVOUR is 4.17-lab, which has what TCG needs to keep PVH guests
-healthy (docs/lab.md). TO: flavours that take turns as the new Xen.
+witnesses of dom0-clock, which work each SLICE (default 100) ms. FLAVOUR is 4.17-lab, which
+has what TCG needs to keep PVH guests healthy (docs/lab.md). TO: flavours that take turns as
+the new Xen.
 """
 
 from lablib import guest

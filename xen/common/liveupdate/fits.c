@@ -14,8 +14,11 @@
 #include <xen/mm.h>
 #include <xen/sched.h>
 
+#include <public/hvm/params.h>
+
 #include <xen/lib/x86/cpu-policy.h>
 
+#include <asm/hvm/hvm.h>
 #include <asm/xstate.h>
 
 #include "../sched/private.h"
@@ -105,6 +108,16 @@ static const char *const word_names[FEATURESET_NR_ENTRIES] = {
     [FEATURESET_e21c] = "0x80000021 ECX",
 };
 
+static uint64_t viridian_features(const struct domain *d)
+{
+#ifdef CONFIG_HVM
+    if ( is_viridian_domain(d) )
+        return viridian_feature_mask(d);
+#endif
+
+    return 0;
+}
+
 static int domain_fits(const struct lu_note_rec *n, const struct domain *d)
 {
     static const uint32_t own_pv[] = INIT_PV_MAX_FEATURES,
@@ -131,6 +144,11 @@ static int domain_fits(const struct lu_note_rec *n, const struct domain *d)
         return lu_error(-EOPNOTSUPP, d,
                         "image: it does not know the extended state %#"PRIx64" that the domain may use",
                         xcr0 & ~n->xcr0);
+
+    if ( viridian_features(d) & ~(uint64_t)n->viridian )
+        return lu_error(-EOPNOTSUPP, d,
+                        "image: it does not know the viridian features %#"PRIx64" that the domain has",
+                        viridian_features(d) & ~(uint64_t)n->viridian);
 
     /*
      * What this build offers to any domain and the new one does not; some words

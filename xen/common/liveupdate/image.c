@@ -124,8 +124,7 @@ static int check_note(const struct lu_note_rec *n)
     if ( *tail != LU_NOTE_TAIL )
         return lu_error(-EINVAL, NULL, "load: capability note is damaged");
 
-    if ( n->entry >= PAGE_SIZE || n->reserved ||
-         n->nr_features > LU_NOTE_MAX_FEATURES ||
+    if ( n->entry >= PAGE_SIZE || n->nr_features > LU_NOTE_MAX_FEATURES ||
          n->scheduler[sizeof(n->scheduler) - 1] )
         return lu_error(-EINVAL, NULL,
                         "load: capability note: entry at %#x, %u words of features, or no end of the scheduler's name",

@@ -16,6 +16,7 @@
 #include <xen/mm.h>
 #include <xen/nospec.h>
 #include <public/domctl.h>
+#include <public/hvm/params.h>
 
 #include <xen/lib/x86/cpu-policy.h>
 
@@ -61,6 +62,7 @@ static const struct {
         .cpuid_extd = 0x80000000U + CPUID_GUEST_NR_EXTD - 1,
         .pv_features = INIT_PV_MAX_FEATURES,
 #ifdef CONFIG_HVM
+        .viridian = HVMPV_feature_mask,
         .hvm_features = INIT_HVM_HAP_MAX_FEATURES,
 #endif
     },

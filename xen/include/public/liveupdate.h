@@ -120,7 +120,7 @@ struct lu_note_rec {
     uint32_t cpuid_basic;       /* last leaf of a CPU policy; */
     uint32_t cpuid_feat;        /* ... subleaf of leaf 7; */
     uint32_t cpuid_extd;        /* ... leaf from 0x80000000 on */
-    uint32_t reserved;
+    uint32_t viridian;          /* HVMPV_* the build knows */
     uint32_t pv_features[LU_NOTE_MAX_FEATURES];
     uint32_t hvm_features[LU_NOTE_MAX_FEATURES];
     /* struct lu_note_entry_rec[nr_entries], then uint64_t LU_NOTE_TAIL */
