@@ -25,8 +25,8 @@ TYPE, HEARD = "/run/lab/type.keep", "/run/lab/console.keep"
 class Round:
     """What is tried after one update, on the guests that lived through it."""
 
-    def __init__(self, lab, host):
-        self.lab, self.host = lab, host
+    def __init__(self, lab, host, kind):
+        self.lab, self.host, self.kind = lab, host, kind
         self.highest = 0
         self.when = "before the update"
         self.words = self.sessions = self.number = 0
@@ -50,7 +50,8 @@ class Round:
                    f"{got}, want {want}")
 
     def create(self, name, **kw):
-        g = self.guests[name] = guest.Guest(self.host, name, memory=MEMORY, **kw)
+        g = self.guests[name] = guest.Guest(self.host, name, self.kind, memory=MEMORY,
+                                            **kw)
         g.build("")
         self.next_id(g)
         self.attend(g)
@@ -122,7 +123,7 @@ class Round:
         for where, file in ((host, "/run/lab/watch"), (keep, "/run/watch")):
             where.must(f"until [ -s {file} ]; do usleep 50000; done")
         # The highest domid has to be one that is free again.
-        last = guest.Guest(host, "last", memory=MEMORY)
+        last = guest.Guest(host, "last", self.kind, memory=MEMORY)
         last.build()
         self.next_id(last)
         host.must("xl destroy last")
@@ -363,7 +364,8 @@ class Round:
                 self.create(name)
 
 
-def run(lab):
+def run(lab, kind="pv"):
+    """`kind` is what the guests are."""
     count = lab.param("UPDATES", 2)
     images = next_xens(lab, count)
     files = guest.files()
@@ -374,7 +376,7 @@ def run(lab):
         host.must("xenstart && modprobe -a loop xen-blkback\n"
                   "for i in 0 1; do dd if=/dev/zero of=/run/disk$i bs=1M count=4; "
                   "losetup /dev/loop$i /run/disk$i || exit 1; done 2>/dev/null")
-        r = Round(lab, host)
+        r = Round(lab, host, kind)
         r.begin()
         updates = Updates(lab, host, images, paths,
                           lab.witnesses(host, [("heartbeat", "{tsc}")]))
