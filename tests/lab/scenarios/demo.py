@@ -26,7 +26,7 @@ def run(lab):
     lab.params.setdefault("FLAVOUR", "4.17-lab")
     lab.params.setdefault("TO", "4.17-shifted-lab,4.17-lab")
     load("pv-io").run(lab, vcpus="1,1,2", count=3, dom0=dom0, light=True,
-                      kinds=("hvm", "pvh", "pv"), slice=lab.param("SLICE", 50))
+                      kinds=("hvm", "pvh", "pv"), slice=50)
     if not lab.failed:
         lab.epilogue += ["", "No byte was wrong, no connection lost, and no kernel "
                          "logged an error."]

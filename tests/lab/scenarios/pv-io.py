@@ -6,7 +6,8 @@ data on a disk of its own (phy: on an NVMe disk of dom0) and has TCP streams to 
 outside, to dom0 and to the first guest, over netfront, netback and a bridge.  dom0 has
 witnesses too.  After each update every byte has to be right and every connection kept;
 in the end no kernel may have logged an error, and the guests can be destroyed, under
-whichever Xen.  TO: flavours that take turns as the new Xen.
+whichever Xen.  TO: flavours that take turns as the new Xen.  SLICE (default 10): how often each
+guest's witnesses work, in ms.
 """
 
 from lablib import devicemodel, guest, kernels
@@ -22,7 +23,7 @@ def run(lab, suites=("",), vcpus="1,4", count=5, dom0=None, light=False,
     """`suites` are the Debian releases whose kernels the guests take in turn, "" for
     dom0's own; `dom0(served, disk)` returns more witnesses for dom0, which has a disk
     of its own for them; `light`: guests do little besides disk and network; `kinds`:
-    what the guests are, in turn; `slice`: how often they work, in ms.
+    what the guests are, in turn; `slice`: what SLICE is by default.
     """
     count = lab.param("UPDATES", count)
     vcpus = [int(n) for n in lab.param("VCPUS", vcpus).split(",")]
@@ -31,6 +32,7 @@ def run(lab, suites=("",), vcpus="1,4", count=5, dom0=None, light=False,
     hvm = "hvm" in kinds
     files = {**guest.files(other.values()), **(devicemodel.files() if hvm else {})}
     paths = install(files, images)
+    slice = lab.param("SLICE", slice)
     duty = 6 if lab.accel == "mt" else 2 if light else 4
     disks = range(len(vcpus) + bool(dom0))
     with Echo() as echo, lab.host(append="liveupdate=64M", files=files,

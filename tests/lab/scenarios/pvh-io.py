@@ -14,4 +14,4 @@ def run(lab):
     lab.params.setdefault("FLAVOUR", "4.17-lab")
     lab.params.setdefault("TO", "4.17-shifted-lab,4.17-lab")
     load("pv-io").run(lab, vcpus="1,4,1", kinds=("pvh", "pvh", "pv"),
-                      slice=lab.param("SLICE", 100))
+                      slice=100)
