@@ -6,8 +6,8 @@ data on a disk of its own (phy: on an NVMe disk of dom0) and has TCP streams to 
 outside, to dom0 and to the first guest, over netfront, netback and a bridge.  dom0 has
 witnesses too.  After each update every byte has to be right and every connection kept;
 in the end no kernel may have logged an error, and the guests can be destroyed, under
-whichever Xen.  TO: flavours that take turns as the new Xen.  SLICE (default 10): how often each
-guest's witnesses work, in ms.
+whichever Xen.  TO: flavours that take turns as the new Xen.  SLICE (default 10): how
+often each guest's witnesses work, in ms.
 """
 
 from lablib import devicemodel, guest, kernels
