@@ -128,6 +128,7 @@ static int domain_fits(const struct lu_note_rec *n, const struct domain *d)
     const struct cpu_policy *p = d->arch.cpu_policy;
     const uint64_t xcr0 = ((uint64_t)p->xstate.xcr0_high << 32) |
                           p->xstate.xcr0_low;
+    const uint64_t viridian = viridian_features(d) & ~(uint64_t)n->viridian;
     uint32_t fs[FEATURESET_NR_ENTRIES];
     unsigned int i;
 
@@ -145,10 +146,10 @@ static int domain_fits(const struct lu_note_rec *n, const struct domain *d)
                         "image: it does not know the extended state %#"PRIx64" that the domain may use",
                         xcr0 & ~n->xcr0);
 
-    if ( viridian_features(d) & ~(uint64_t)n->viridian )
+    if ( viridian )
         return lu_error(-EOPNOTSUPP, d,
                         "image: it does not know the viridian features %#"PRIx64" that the domain has",
-                        viridian_features(d) & ~(uint64_t)n->viridian);
+                        viridian);
 
     /*
      * What this build offers to any domain and the new one does not; some words
