@@ -87,6 +87,7 @@ static bool pull(void)
 
 static void *worker(void *arg)
 {
+    const struct timespec wait = { .tv_nsec = w_slice / 2 };
     int64_t heard = w_now(), pushed = 0;
 
     (void)arg;
@@ -98,12 +99,12 @@ static void *worker(void *arg)
         if ( sent == received )
             heard = now;
         /* Not with each answer: then packets would be as many as the host can take. */
-        if ( now - pushed >= w_slice / 2 )
+        if ( now - pushed >= wait.tv_nsec )
         {
             push();
             pushed = now;
         }
-        poll(&p, 1, w_slice / 2 / MS);
+        ppoll(&p, 1, &wait, NULL);
         now = w_now();
         if ( p.revents && pull() )
         {
@@ -113,7 +114,7 @@ static void *worker(void *arg)
             heard = now;
         }
         else if ( sent == received )
-            w_stood_still(now - heard - w_slice / 2);
+            w_stood_still(now - heard - wait.tv_nsec);
         if ( now - heard > 60 * SEC )
         {
             w_error("no answer for %lld s, %llu bytes sent, %llu returned",
