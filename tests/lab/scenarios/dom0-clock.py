@@ -9,9 +9,18 @@ there stock Xen, without any update, once jumps ahead by three seconds with it.
 from lablib.place import LabError
 from lablib.update import sequence
 
-# No emulated CPU has an invariant TSC, so Linux would not take it by itself.
-TRUST = "tsc=reliable"
-CLOCKS = "/sys/devices/system/clocksource/clocksource0"
+CURRENT = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+
+
+def take(where, clock):
+    """Has Linux on a host or in a guest take that clock; returns which one it has then."""
+    return where.must(f"echo {clock} >{CURRENT}; cat {CURRENT}").strip()
+
+
+def trust(clock):
+    """The options of a kernel that is to take that clock."""
+    # No emulated CPU has an invariant TSC, so Linux would not take it by itself.
+    return "tsc=reliable" if clock == "tsc" else ""
 
 
 def run(lab):
@@ -24,13 +33,11 @@ def run(lab):
             def setup(host):
                 if "Platform timer is" not in host.serial():
                     raise LabError("Xen does not say what its clock is")
-                now = host.must(f"echo {dom0_source} "
-                                f">{CLOCKS}/current_clocksource; "
-                                f"cat {CLOCKS}/current_clocksource").strip()
+                now = take(host, dom0_source)
                 lab.check(now == dom0_source, f"dom0 uses clock {dom0_source}",
                           f"{now}")
 
             sequence(lab, [("heartbeat", "{tsc}"), ("timers", ""),
                            ("clock", f"-d {duty}")],
                      setup=setup, append=f"clocksource={source}",
-                     dom0_args=TRUST if dom0_source == "tsc" else "")
+                     dom0_args=trust(dom0_source))
