@@ -98,6 +98,16 @@ class Lab:
         """What hosts boot: XEN=<path>, else flavour FLAVOUR (or `flavour`)."""
         return self.param("XEN", "") or self.xen(self.param("FLAVOUR", flavour))
 
+    def for_hvm(self, turns=False):
+        """What is the default for hosts with PVH and HVM guests, healthy on nothing else.
+
+        `turns`: the two builds of the lab take turns as the new Xen (docs/lab.md).
+        """
+        self.qemu = "10"
+        self.params.setdefault("FLAVOUR", "4.17-lab")
+        if turns:
+            self.params.setdefault("TO", "4.17-shifted-lab,4.17-lab")
+
     def host(self, xen=None, make=Host, **kw):
         """A Host named after the scenario, of the run's accelerator.
 

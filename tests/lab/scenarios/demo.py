@@ -22,9 +22,7 @@ def dom0(served, disk):
 
 def run(lab):
     lab.quiet = True
-    lab.qemu = "10"
-    lab.params.setdefault("FLAVOUR", "4.17-lab")
-    lab.params.setdefault("TO", "4.17-shifted-lab,4.17-lab")
+    lab.for_hvm(turns=True)
     load("pv-io").run(lab, vcpus="1,1,2", count=3, dom0=dom0, light=True,
                       kinds=("hvm", "pvh", "pv"), slice=50)
     if not lab.failed:

@@ -12,8 +12,7 @@ from lablib.witness import ALONE
 
 
 def run(lab):
-    lab.qemu = "10"
-    lab.params.setdefault("FLAVOUR", "4.17-lab")
+    lab.for_hvm()
     load("pv-idle").run(
         lab, kind="hvm", vcpus="1", dom0_mem=devicemodel.DOM0_MEM,
         more=devicemodel.files(), wanted=ALONE)

@@ -100,8 +100,7 @@ def in_flight(host):
 
 
 def run(lab):
-    lab.qemu = "10"
-    lab.params.setdefault("FLAVOUR", "4.17-lab")
+    lab.for_hvm()
     count = lab.param("UPDATES", 5)
     names = lab.param("GUESTS", "emulated,drivers").split(",")
     images = next_xens(lab, count)

@@ -14,8 +14,7 @@ from lablib.witness import ALONE
 
 
 def run(lab):
-    lab.qemu = "10"
-    lab.params.setdefault("FLAVOUR", "4.17-lab")
+    lab.for_hvm()
     lab.params["CFG"] = "hap = 0;" + lab.param("CFG", "")
     lab.params.setdefault("ORDERS", "freeze,jump")
     kind = lab.param("KIND", "pvh")

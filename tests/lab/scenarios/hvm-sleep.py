@@ -23,8 +23,7 @@ def asleep(host, g):
 
 
 def run(lab):
-    lab.qemu = "10"
-    lab.params.setdefault("FLAVOUR", "4.17-lab")
+    lab.for_hvm()
     count = lab.param("UPDATES", 2)
     images = next_xens(lab, count)
     files = {**guest.files(), **devicemodel.files(), **stream.files()}

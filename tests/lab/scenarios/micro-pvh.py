@@ -116,8 +116,7 @@ def too_little(lab, host, one):
 def run(lab, tests=TESTS, kind="pvh", memory=16, more=(), dom0_mem=1024):
     """`tests` are like TESTS, for guests of that kind and so many MiB; `more` are files
     that dom0 needs besides."""
-    lab.qemu = "10"
-    lab.params.setdefault("FLAVOUR", "4.17-lab")
+    lab.for_hvm()
     count = lab.param("UPDATES", 2)
     wanted = [t for t in lab.param("TESTS", ",".join(tests)).split(",")
               if count or t not in NEEDS_GAP]

@@ -15,9 +15,7 @@ KINDS = "hvm,hvm,pvh,pvh,pvh,pvh,pv,pv,pv,pv"
 
 
 def run(lab):
-    lab.qemu = "10"
-    lab.params.setdefault("FLAVOUR", "4.17-lab")
-    lab.params.setdefault("TO", "4.17-shifted-lab,4.17-lab")
+    lab.for_hvm(turns=True)
     lab.params.setdefault("MEM", "6144")
     tool = lab.param("TOOL", "kexec")
     more = {**devicemodel.files(), **({**ours(), **stream.files()} if tool == "xl" else {})}

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """PV guests with nothing but memory and time: they live through the update.
 
-Guests of VCPUS (default 1,2) run light witnesses, which work each SLICE ms (default 10), for
-SECONDS of their time (default 2) and through UPDATES, as dom0 does. TO: flavours that take turns as the new Xen. ARGS
-and CFG are more options of the guests' kernel and lines of their xl.cfg, with ; between.
+Guests of VCPUS (default 1,2) run light witnesses, which work each SLICE (default 10) ms,
+for SECONDS of their time (default 2) and through UPDATES, as dom0 does. TO: flavours that
+take turns as the new Xen. ARGS and CFG are more options of the guests' kernel and lines of
+their xl.cfg, with ; between.
 ORDERS are failures of updates that come before, as in abort (freeze,jump), in a flavour of
 the lab.
 """

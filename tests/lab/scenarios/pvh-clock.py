@@ -9,22 +9,20 @@ the new Xen.
 """
 
 from lablib import guest
+from lablib.scenario import load
 from lablib.update import Updates, install, next_xens
 from lablib.witness import Together
 
-SOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
-# No emulated CPU has an invariant TSC, so Linux would not take it by itself.
-TRUST = {"tsc": "tsc=reliable", "xen": ""}
 # What domstate tells of each.
 MODE = {"default": 0, "always_emulate": 1, "native": 2}
 
 
 def run(lab):
-    lab.qemu = "10"
-    lab.params.setdefault("FLAVOUR", "4.17-lab")
+    lab.for_hvm()
     count = lab.param("UPDATES", 2)
     modes = lab.param("MODES", ",".join(MODE)).split(",")
     clocks = lab.param("CLOCKS", "tsc,xen").split(",")
+    linux = load("dom0-clock")
     images = next_xens(lab, count)
     files = guest.files()
     paths = install(files, images)
@@ -36,9 +34,9 @@ def run(lab):
             for clock in clocks:
                 name = f"{mode.split('_')[-1]}-{clock}"
                 g = guest.Guest(host, name, "pvh", config=f'tsc_mode = "{mode}"',
-                                args=TRUST[clock]).create()
+                                args=linux.trust(clock)).create()
                 guests[name] = g
-                now = g.must(f"echo {clock} >{SOURCE}; cat {SOURCE}").strip()
+                now = linux.take(g, clock)
                 lab.check(now == clock, f"{name} reads clock {clock}", now)
                 said = host.must(f"domstate {g.domid()}")
                 lab.check(f"tsc_mode={MODE[mode]} " in said + " ",

@@ -104,8 +104,7 @@ class One:
 
 
 def run(lab):
-    lab.qemu = "10"
-    lab.params.setdefault("FLAVOUR", "4.17-lab")
+    lab.for_hvm()
     count = lab.param("UPDATES", 2)
     wanted = lab.param("TESTS", ",".join(TESTS)).split(",")
     images = next_xens(lab, count)

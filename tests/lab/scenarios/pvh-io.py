@@ -10,8 +10,6 @@ from lablib.scenario import load
 
 
 def run(lab):
-    lab.qemu = "10"
-    lab.params.setdefault("FLAVOUR", "4.17-lab")
-    lab.params.setdefault("TO", "4.17-shifted-lab,4.17-lab")
+    lab.for_hvm(turns=True)
     load("pv-io").run(lab, vcpus="1,4,1", kinds=("pvh", "pvh", "pv"),
                       slice=100)

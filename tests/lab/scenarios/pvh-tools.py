@@ -8,7 +8,5 @@ from lablib.scenario import load
 
 
 def run(lab):
-    lab.qemu = "10"
-    lab.params.setdefault("FLAVOUR", "4.17-lab")
-    lab.params.setdefault("TO", "4.17-shifted-lab,4.17-lab")
+    lab.for_hvm(turns=True)
     load("pv-tools").run(lab, kind="pvh")
