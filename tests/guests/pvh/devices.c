@@ -6,7 +6,9 @@
  * A device's first port gives the numbers of a sequence, one for each read; its second
  * one wants those of another, one for each write.  Its page keeps what was written, and
  * is zero in the beginning.  So an access that is lost, done twice, or answered with
- * another one's answer shows, at once or with the next one.
+ * another one's answer shows, at once or with the next one.  The first device is asked to
+ * watch a page of memory: it gets the writes to that, does and counts them, while reads
+ * are the processor's.
  *
  * Happy path: one instruction after the other, from `set` to `verify`, with any number
  * of updates in it; at the end device and guest have counted the same.
@@ -20,6 +22,8 @@
 #define PORT_READS 0x10         /* how many there were; */
 #define PORT_WRITES 0x14
 #define PORT_WRONG 0x18         /* ... of these, with a number that was not due */
+#define PORT_WATCH 0x20         /* the frame of the page to watch; */
+#define PORT_SEEN  0x24         /* ... how many writes to it there were */
 
 static struct device {
     const uint16_t port;
@@ -33,6 +37,9 @@ static struct device {
 };
 
 static uint8_t ram[2 * PAGE] __attribute__((aligned(4096)));
+static uint8_t watched[PAGE] __attribute__((aligned(4096)));
+static uint8_t watched_mirror[PAGE];
+static uint32_t watched_writes;
 static uint64_t dice, rounds, wrong, kinds;
 static struct {
     uint16_t port;
@@ -363,9 +370,28 @@ static void op_push(struct device *d)
     memcpy(d->mirror + to, &x, 8);
 }
 
+static void op_watched(struct device *d)
+{
+    const unsigned int size = 1U << roll(4), at = place(size), from = place(8);
+    const uint64_t x = random(&dice) * 0x9e3779b97f4a7c15UL;
+    volatile void *p = watched + at;
+
+    switch ( size )
+    {
+    case 1: *(volatile uint8_t *)p = x; break;
+    case 2: *(volatile uint16_t *)p = x; break;
+    case 4: *(volatile uint32_t *)p = x; break;
+    default: *(volatile uint64_t *)p = x; break;
+    }
+    memcpy(watched_mirror + at, &x, size);
+    watched_writes++;
+    check(d, "watched", *(volatile uint64_t *)(watched + from),
+          load(watched_mirror + from, 8));
+}
+
 static void (*const ops[])(struct device *) = {
     op_in, op_out, op_ins, op_outs, op_load, op_store, op_add, op_movs, op_cmps,
-    op_copy, op_stos, op_vector, op_push,
+    op_copy, op_stos, op_vector, op_push, op_watched,
 };
 
 /* ---- The test ---- */
@@ -377,6 +403,11 @@ static uint32_t inl(uint16_t port)
     asm volatile ( "inl %w1, %k0" : "=a" (x) : "d" (port) );
 
     return x;
+}
+
+static void outl(uint16_t port, uint32_t x)
+{
+    asm volatile ( "outl %k0, %w1" :: "a" (x), "d" (port) );
 }
 
 static void use(void)
@@ -413,6 +444,8 @@ static void set(void)
             d->write = 0xfedcba9876543210UL ^ d->port;
         }
     }
+    /* It is watched from the first time on. */
+    outl(devices[0].port + PORT_WATCH, (uintptr_t)watched / PAGE);
     for ( i = 0; i < ARRAY_SIZE(ops); i++ )
         if ( kinds >> i & 1 )
             ops[i](&devices[i % 2]);
@@ -423,6 +456,8 @@ static void set(void)
 static void verify(void)
 {
     struct device *d;
+    uint32_t seen;
+    unsigned int i;
 
     pastime = NULL;
     note("rounds=%lu", rounds);
@@ -438,6 +473,16 @@ static void verify(void)
             bad("device at %x: %u reads and %u writes, %u of them wrong; want %u and %u",
                 d->port, reads, writes, amiss, d->reads, d->writes);
     }
+    seen = inl(devices[0].port + PORT_SEEN);
+    note("watched=%u", seen);
+    if ( seen != watched_writes )
+        bad("watched page: %u writes were seen, want %u", seen, watched_writes);
+    for ( i = 0; i < PAGE; i++ )
+        if ( watched[i] != watched_mirror[i] )
+        {
+            bad("watched page: at %x: %x, want %x", i, watched[i], watched_mirror[i]);
+            break;
+        }
 }
 
 const struct test test_devices = { "devices", "requests to a device model", set, verify };

@@ -5,7 +5,8 @@
  * Three I/O request servers, as device models make them: one with the pages that Xen
  * gives, one with pages at places in the guest, and one like that which is not enabled.
  * The first two serve a device each, in the way that tests/guests/pvh/devices.c tells,
- * and take <delay> us for each request.
+ * and take <delay> us for each request.  The first gets the writes to a page of the
+ * guest's memory, too, which is of type HVMMEM_ioreq_server.
  *
  * Happy path: it says "ready", and obeys signals.  Each is followed by a line:
  *
@@ -94,6 +95,7 @@ static struct shared {
     struct xen_dm_op op;
     struct xen_dm_op_buf buf;
     struct xen_hvm_param param;
+    struct xen_hvm_get_mem_type type;
     struct xen_memory_reservation reservation;
     uint64_t gfns[NR_GFNS];
 } *shared;
@@ -102,6 +104,8 @@ static int privcmd, evtchn;
 static unsigned int domid, delay, bads;
 static uint8_t *ram;
 static uint64_t requests, over;
+static uint64_t watched;        /* frame, once the guest has told; */
+static uint32_t seen;           /* ... writes to it */
 static volatile sig_atomic_t hold, answer, check, end;
 
 static void say(const char *fmt, ...)
@@ -276,6 +280,39 @@ static long info(const struct server *s, uint64_t *gfn, uint32_t *port)
     return 0;
 }
 
+static long set_type(uint64_t gfn, unsigned int type)
+{
+    struct xen_dm_op_set_mem_type *op = &dm_init(XEN_DMOP_set_mem_type)->u.set_mem_type;
+
+    op->mem_type = type;
+    op->nr = 1;
+    op->first_pfn = gfn;
+
+    return dm_op();
+}
+
+static int get_type(uint64_t gfn)
+{
+    shared->type = (struct xen_hvm_get_mem_type){ .domid = domid, .pfn = gfn };
+
+    return call(__HYPERVISOR_hvm_op, HVMOP_get_mem_type, (uintptr_t)&shared->type, 0)
+           ? -1 : shared->type.mem_type;
+}
+
+/* Writes to pages of the type are the server's, or with no access nobody's. */
+static long map_type(const struct server *s, uint32_t access)
+{
+    struct xen_dm_op_map_mem_type_to_ioreq_server *op =
+        &dm_init(XEN_DMOP_map_mem_type_to_ioreq_server)->
+            u.map_mem_type_to_ioreq_server;
+
+    op->id = s->id;
+    op->type = HVMMEM_ioreq_server;
+    op->flags = access;
+
+    return dm_op();
+}
+
 /* ---- Servers ------------------------------------------------------------------ */
 
 static uint64_t filling(const struct server *s, unsigned int i)
@@ -364,6 +401,8 @@ static void look(struct server *s)
          range(s, true, XEN_DMOP_IO_RANGE_PCI, s->port, s->port) )
         bad("its PCI device", s->id);
 
+    if ( s == servers && watched && get_type(watched) != HVMMEM_ioreq_server )
+        bad("its page of memory", s->id);
     if ( s == &servers[IDLE] )
         return;
     for ( i = 1; i < PAGE / 8; i++ )
@@ -375,10 +414,35 @@ static void look(struct server *s)
         }
 }
 
+static void watch(const struct server *s, uint64_t gfn)
+{
+    if ( s != servers || gfn >= RAM_PAGES || (watched && watched != gfn) )
+        fail("no page to watch");
+    if ( watched )
+        return;
+    if ( map_type(s, XEN_DMOP_IOREQ_MEM_ACCESS_WRITE) ||
+         set_type(gfn, HVMMEM_ioreq_server) )
+        fail("XEN_DMOP_map_mem_type_to_ioreq_server");
+    watched = gfn;
+}
+
+/* Xen finds all pages of the type, by their number, before anybody may have it again. */
+static void unwatch(const struct server *s)
+{
+    if ( map_type(s, 0) )
+        bad("giving memory back", s->id);
+    if ( get_type(watched) != HVMMEM_ram_rw )
+        bad("its page of memory is still of that type", s->id);
+    if ( map_type(s, XEN_DMOP_IOREQ_MEM_ACCESS_WRITE) || map_type(s, 0) )
+        bad("taking memory again", s->id);
+}
+
 static void unmake(struct server *s)
 {
     void *page;
 
+    if ( s == servers && watched )
+        unwatch(s);
     if ( set_state(s, false) )
         bad("disabling", s->id);
     /* A page at a place in the guest is there again. */
@@ -418,6 +482,11 @@ static void use_port(struct server *s, unsigned int port, bool read, uint8_t *da
     if ( !read )
     {
         memcpy(&x, data, size);
+        if ( port == 0x20 )
+        {
+            watch(s, x);
+            return;
+        }
         s->writes++;
         if ( x != low(next(&s->write), size) || port != 0x08 )
             s->wrong++;
@@ -430,6 +499,7 @@ static void use_port(struct server *s, unsigned int port, bool read, uint8_t *da
     case 0x10: x = s->reads; break;
     case 0x14: x = s->writes; break;
     case 0x18: x = s->wrong; break;
+    case 0x24: x = seen; break;
     default: x = ~0UL; break;
     }
     memcpy(data, &x, size);
@@ -450,6 +520,12 @@ static void serve(struct server *s, ioreq_t *p)
             s->wrong++;
         else if ( p->type == IOREQ_TYPE_PIO )
             use_port(s, p->addr - s->port, p->dir == IOREQ_READ, data, p->size);
+        else if ( p->type == IOREQ_TYPE_COPY && p->dir == IOREQ_WRITE && s == servers &&
+                  watched && gpa / PAGE == watched && gpa % PAGE + p->size <= PAGE )
+        {
+            memcpy(ram + gpa, data, p->size);
+            seen++;
+        }
         else if ( p->type != IOREQ_TYPE_COPY || gpa < s->mem ||
                   gpa + p->size > s->mem + PAGE )
             s->wrong++;

@@ -3,11 +3,12 @@
 
 A PVH micro-guest for each line of TESTS (tests/guests/pvh/devices.c), and for each a
 device model in dom0 (tests/lab/guest/devmodel.c) by real hypercalls, with servers of each
-sort. Before an update each device model holds a request: it says which. After the update
-it looks at its servers, and answers. One is answered before, while its guest is paused, and
-one holds nothing: there requests are under way all the time. Guest and devices then have to
-have counted the same, each number in its turn. In the end the device models take
-everything back, and the domains end.
+sort, and a page of the guest's of type HVMMEM_ioreq_server. Before an update each device
+model holds a request: it says which. After the update it looks at its servers, and
+answers. One is answered before, while its guest is paused, and one holds nothing: there
+requests are under way all the time. Guest and devices then have to have counted the same,
+each number in its turn. In the end the device models take everything back, and the
+domains end.
 
 TESTS: a selection, with commas (default all); TO: flavours that take turns as the new Xen;
 UPDATES=0 holds, looks and answers without an update. Needs a flavour of the lab and QEMU 10
@@ -19,7 +20,7 @@ from lablib.update import Updates, install, next_xens
 
 # In the order of devices.c.
 KINDS = ("in", "out", "ins", "outs", "load", "store", "add", "movs", "cmps", "copy",
-         "stos", "vector", "push")
+         "stos", "vector", "push", "watched")
 
 # By name: kinds of instructions (none: all), and what becomes of a request.
 TESTS = {
@@ -29,11 +30,12 @@ TESTS = {
     "add": (["add"], "held"),
     "movs": (["movs", "cmps"], "held"),
     "vector": (["vector", "push"], "held"),
+    "watched": (["watched"], "held"),
     "paused": ([], "answered"),
     "free": ([], "free"),
 }
 
-# With eight guests the host shall have time to sleep.
+# With nine guests the host shall have time to sleep.
 DELAY_US = 5000
 
 
