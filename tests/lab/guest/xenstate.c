@@ -11,6 +11,7 @@
  *   xenstate vnuma <domid>                one virtual NUMA node for it
  *   xenstate debugger <domid> <0|1>       an attached debugger
  *   xenstate log-dirty <domid> <0|1>
+ *   xenstate monitor <domid>              a ring for events of its vCPUs
  *   xenstate affinity <domid> <cpu>       vCPU 0 may run on this CPU only; -1: on any
  *   xenstate claim <domid> <pages>        claims memory for it, 0: no more
  *   xenstate target <domid> <domid>       privilege over the second, an HVM domain
@@ -30,7 +31,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -44,13 +44,9 @@
 #include <xen/sysctl.h>
 #include <xen/xenoprof.h>
 
-#define BATCH 1024U         /* what XEN_DOMCTL_getpageframeinfo3 takes at once */
+#include "privcmd.h"
 
-/* Linux's ABI of /dev/xen/privcmd. */
-struct call {
-    uint64_t number, arg[5];
-};
-#define PRIVCMD_CALL _IOC(_IOC_NONE, 'P', 0, sizeof(struct call))
+#define BATCH 1024U         /* what XEN_DOMCTL_getpageframeinfo3 takes at once */
 
 /* Xen reads and writes these itself: they must be in memory. */
 static struct shared {
@@ -70,9 +66,9 @@ static void fail(const char *what)
     exit(1);
 }
 
-static long call(uint64_t number, uint64_t a, uint64_t b)
+static long call(uint64_t op, uint64_t a, uint64_t b)
 {
-    struct call c = { number, { a, b } };
+    struct privcmd_call c = { op, { a, b } };
 
     return ioctl(privcmd, PRIVCMD_CALL, &c);
 }
@@ -255,6 +251,16 @@ static void log_dirty(unsigned int domid, bool on)
         fail("XEN_DOMCTL_shadow_op");
 }
 
+static void monitor(unsigned int domid)
+{
+    struct xen_domctl *op = domctl_init(XEN_DOMCTL_vm_event_op, domid);
+
+    op->u.vm_event_op.op = XEN_VM_EVENT_ENABLE;
+    op->u.vm_event_op.mode = XEN_DOMCTL_VM_EVENT_OP_MONITOR;
+    if ( domctl() )
+        fail("XEN_DOMCTL_vm_event_op");
+}
+
 static void affinity(unsigned int domid, long cpu)
 {
     struct xen_domctl *op = domctl_init(XEN_DOMCTL_setvcpuaffinity, domid);
@@ -360,6 +366,8 @@ int main(int argc, char **argv)
         debugger(domid, arg);
     else if ( argc == 4 && !strcmp(what, "log-dirty") )
         log_dirty(domid, arg);
+    else if ( argc == 3 && !strcmp(what, "monitor") )
+        monitor(domid);
     else if ( argc == 4 && !strcmp(what, "affinity") )
         affinity(domid, strtol(argv[3], NULL, 0));
     else if ( argc == 4 && !strcmp(what, "claim") )

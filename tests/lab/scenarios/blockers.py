@@ -91,8 +91,14 @@ STALL = """#!/bin/busybox sh
   while [ ! -e /run/lab/go ]; do usleep 100000; done; cat; } | "$@"
 """
 
-PVH = ("sed 's/victim/pvh/; s/\"pv\"/\"pvh\"/' /run/lab/victim.cfg "
-       ">/run/lab/pvh.cfg; xl create -p /run/lab/pvh.cfg && ")
+def pvh(more=""):
+    """Makes a PVH guest that never runs, of which {n} is the domid if nothing follows."""
+    return ("{ sed 's/victim/pvh/; s/\"pv\"/\"pvh\"/' /run/lab/victim.cfg; "
+            f"echo '{more}'; }} >/run/lab/pvh.cfg; xl create -p /run/lab/pvh.cfg && "
+            "xl domid pvh && ")
+
+
+PVH_GONE = "xl destroy pvh; " + GONE.replace("{v}", "{n}")
 
 STATES = [
     Case("debugger", "xenstate debugger {v} 1", "xenstate debugger {v} 0",
@@ -124,17 +130,26 @@ STATES = [
          "xenstate end {n}",
          ("d{n}", "vnuma: virtual NUMA", EOPNOTSUPP)),
     Case("stubdom",
-         PVH + "d=$(xenstate build) && xenstate target $d $(xl domid pvh) && "
+         pvh() + "d=$(xenstate build) && xenstate target $d $(xl domid pvh) && "
          "echo $d",
          "xenstate end {n}; xl destroy pvh",
          ("d{n}", r"stubdom: privilege over d\d+", EOPNOTSUPP)),
     Case("referred zombie",
-         PVH + "d=$(xenstate build) && p=$(xl domid pvh) && "
+         pvh() + "d=$(xenstate build) && p=$(xl domid pvh) && "
          "xenstate target $d $p && xl destroy pvh && "
          "echo $d >/run/lab/target && echo $p",
          "xenstate end $(cat /run/lab/target); " + GONE.replace("{v}", "{n}"),
          ("d{n}", "destruction: somebody still refers to it", EBUSY),
          may=(r"stubdom: ",)),
+    Case("populate on demand", pvh("maxmem = 256") + "true", PVH_GONE,
+         ("d{n}", "pod: memory that is populated on demand", EOPNOTSUPP)),
+    Case("nested virtualisation", pvh("nestedhvm = 1") + "true", PVH_GONE,
+         ("d{n}", "nested: nested virtualisation", EOPNOTSUPP)),
+    Case("monitor", pvh() + "xenstate monitor $(xl domid pvh)", PVH_GONE,
+         ("d{n}", "vm-event: v0 is monitored", EOPNOTSUPP),
+         ("d{n}", "vm-event: a ring for its events", EOPNOTSUPP),
+         ("d{n}", r"evtchn \d+: notifies a part of Xen that cannot be carried over",
+          EOPNOTSUPP)),
     Case("trace",
          "xentrace -D -e 0x1f000 -S 16 /run/lab/trace >/dev/null 2>&1 3>&- "
          "</dev/null & echo $! >/run/lab/tracer; "
