@@ -10,8 +10,8 @@ the vCPU of "emulated" has nothing else to do, and computes without a pause.
 
 After each update every byte has to be right, every connection kept, and the vCPUs that
 had a request at QEMU when Xen was replaced are counted, from the stream that Xen keeps: of
-all updates some have to have met one (WANT, default 1). The screen has to show what was
-drawn last, before and after. In the end no number may be
+all updates some have to have met one (WANT, default 1), and some "drivers" in HLT. The
+screen has to show what was drawn last, before and after. In the end no number may be
 missing, no kernel may have logged an error, and the guests can be destroyed. TO: flavours
 that take turns as the new Xen; GUESTS: only one of the two; SLICE: how often the witnesses
 in guests work, in ms (default: 10 in "emulated", 50 in "drivers"). Needs a flavour of the
@@ -148,6 +148,8 @@ def run(lab):
         host.must(f"sleep {lab.param('SECONDS', 2)}", 1200)
         lab.goes_on(together, before, "every witness works before the first update")
         updates = Updates(lab, host, images, paths, together)
+        idle = [g for g in served.guests.values() if g is not one]
+        halts = 0
         for n in range(count):
             if one and n % 2:
                 spin(one)
@@ -160,12 +162,16 @@ def run(lab):
                 again = {letter: draw(host, one, letter) for letter in "ab"}
                 lab.check(again == shown, f"update {n + 1}: and it does on",
                           f"{again}, want {shown}")
+            halts += sum(halted(host, g) for g in idle)
             found = in_flight(host)
             met += found
             lab.say(f"update {n + 1}: at QEMU: {', '.join(found) or 'nothing'}")
         if count:
             lab.check(len(met) >= lab.param("WANT", 1),
                       f"{len(met)} requests were at QEMU when Xen was replaced")
+        if count and idle:
+            lab.check(halts, f"at {halts} of {count} updates the vCPU of \"drivers\" was in "
+                      "HLT")
         if one:
             heard(lab, host)
         updates.finish()
