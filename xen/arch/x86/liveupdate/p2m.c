@@ -116,25 +116,44 @@ static int walk_error(struct p2m_walk *w, int rc, unsigned long gfn,
     return w->rc;
 }
 
+#define RUN 8
+
+/* Several pages at a time, since there are many. */
+static bool all_of(const struct page_info *pg, unsigned long nr,
+                   const typeof(lu_owner_id(pg)) owner)
+{
+    unsigned int i;
+
+    for ( ; nr >= RUN; nr -= RUN, pg += RUN )
+    {
+#pragma GCC unroll 8
+        for ( i = 0; i < RUN; i++ )
+            if ( lu_owner_id(&pg[i]) != owner )
+                return false;
+    }
+
+    for ( ; nr; nr--, pg++ )
+        if ( lu_owner_id(pg) != owner )
+            return false;
+
+    return true;
+}
+
 static bool owns_all(const struct domain *d, unsigned long mfn,
                      unsigned long nr)
 {
+    /* Up to such a boundary the frame table has no gap. */
+    const unsigned long step = 1UL << PAGETABLE_ORDER;
     const unsigned long owner = lu_owner_id_of(d);
-    const struct page_info *pg = mfn_to_page(_mfn(mfn));
-    unsigned long i;
+    unsigned long n;
 
     BUILD_BUG_ON(PDX_GROUP_COUNT % (1UL << PAGETABLE_ORDER));
 
-    for ( i = 0; i < nr; i++ )
+    for ( ; nr; nr -= n, mfn += n )
     {
-        /* Within a group the frame table has no gap. */
-        if ( !((mfn + i) & ((1UL << PAGETABLE_ORDER) - 1)) || !i )
-        {
-            if ( !mfn_valid(_mfn(mfn + i)) )
-                return false;
-            pg = mfn_to_page(_mfn(mfn + i)) - i;
-        }
-        if ( lu_owner_id(&pg[i]) != owner )
+        n = min(nr, step - (mfn & (step - 1)));
+        if ( !mfn_valid(_mfn(mfn)) ||
+             !all_of(mfn_to_page(_mfn(mfn)), n, owner) )
             return false;
     }
 
