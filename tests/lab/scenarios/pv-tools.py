@@ -27,6 +27,8 @@ class Round:
 
     def __init__(self, lab, host, kind):
         self.lab, self.host, self.kind = lab, host, kind
+        # QEMU wants more for what it boots.
+        self.memory = guest.Guest(host, "", kind, memory=MEMORY).memory
         self.highest = 0
         self.when = "before the update"
         self.words = self.sessions = self.number = 0
@@ -50,8 +52,8 @@ class Round:
                    f"{got}, want {want}")
 
     def create(self, name, **kw):
-        g = self.guests[name] = guest.Guest(self.host, name, self.kind, memory=MEMORY,
-                                            **kw)
+        g = self.guests[name] = guest.Guest(self.host, name, self.kind,
+                                            memory=self.memory, **kw)
         g.build("")
         self.next_id(g)
         self.attend(g)
@@ -86,9 +88,11 @@ class Round:
 
     def console_open(self):
         """A session of xl console on a terminal, which stays open."""
+        # That of an HVM guest would be its serial line.
+        which = "-t pv " if self.kind == "hvm" else ""
         self.host.must(
             f"rm -f {TYPE}; mkfifo {TYPE}\n"
-            f"(setsid sh -c 'onpty xl console keep <>{TYPE}; "
+            f"(setsid sh -c 'onpty xl console {which}keep <>{TYPE}; "
             f"echo console ends' >>{HEARD} 2>&1 3>&- &)")
 
     def console_ends(self, why):
@@ -123,7 +127,7 @@ class Round:
         for where, file in ((host, "/run/lab/watch"), (keep, "/run/watch")):
             where.must(f"until [ -s {file} ]; do usleep 50000; done")
         # The highest domid has to be one that is free again.
-        last = guest.Guest(host, "last", self.kind, memory=MEMORY)
+        last = guest.Guest(host, "last", self.kind, memory=self.memory)
         last.build()
         self.next_id(last)
         host.must("xl destroy last")
@@ -187,11 +191,13 @@ class Round:
         keep = self.get("keep")
         total = "sed -n 's/MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo"
         first = int(keep.must(total))
-        for size in (MEMORY - 16, MEMORY):
+        # xl lists an HVM guest without the memory of its screen.
+        beside = self.memory - domains(self.host)["keep"].memory
+        for size in (self.memory - 16, self.memory):
             self.host.must(f"xl mem-set keep {size}")
-            self.wait(f"[ $(xl list keep | awk 'NR == 2 {{ print $3 }}') = {size} ]",
-                      f"xl mem-set: the domain has {size} MiB")
-            got, want = int(keep.must(total)), first - (MEMORY - size) * 1024
+            self.wait(f"[ $(xl list keep | awk 'NR == 2 {{ print $3 }}') = "
+                      f"{size - beside} ]", f"xl mem-set: the domain has {size} MiB")
+            got, want = int(keep.must(total)), first - (self.memory - size) * 1024
             self.check(abs(got - want) < 1024,
                        f"xl mem-set: so does its kernel ({size} MiB)",
                        f"{got} kB, want {want}")
@@ -207,6 +213,9 @@ class Round:
         did = keep.must("nproc; taskset 2 sh -c 'cut -d\" \" -f39 /proc/self/stat'")
         self.check(did.split() == ["2", "1"] and "p" not in state,
                    "xl vcpu-set 2: the second vCPU works", f"{did} {state}")
+        if self.kind == "hvm":
+            # QEMU adds vCPUs; xl has nothing that removes them.
+            return
         self.host.must("xl vcpu-set keep 1")
         self.wait("xl vcpu-list keep | awk '$3 == 1 && $5 == \"--p\" { ok = 1 } "
                   "END { exit !ok }'", "xl vcpu-set 1: it is offline again")
@@ -313,7 +322,7 @@ class Round:
         del self.guests[name]
         self.gone(g, old, "xl save")
         size = int(self.host.must(f"stat -c %s /run/{name}.save")) >> 20
-        self.check(size > MEMORY // 2,
+        self.check(size > self.memory // 2,
                    f"xl save: the file holds the memory of {name}", f"{size} MiB")
 
     def take_back(self, name):
@@ -364,14 +373,15 @@ class Round:
                 self.create(name)
 
 
-def run(lab, kind="pv"):
-    """`kind` is what the guests are."""
+def run(lab, kind="pv", more=(), dom0_mem=1024):
+    """`kind` is what the guests are; `more` are files that dom0 needs besides."""
     count = lab.param("UPDATES", 2)
     images = next_xens(lab, count)
-    files = guest.files()
+    files = {**guest.files(), **dict(more)}
     paths = install(files, images)
     with lab.host(append="liveupdate=64M", files=files,
-                  mem=3072) as host:
+                  mem=dom0_mem + (4096 if more else 2048),
+                  dom0_mem=dom0_mem) as host:
         host.boot()
         host.must("xenstart && modprobe -a loop xen-blkback\n"
                   "for i in 0 1; do dd if=/dev/zero of=/run/disk$i bs=1M count=4; "
