@@ -109,6 +109,18 @@ static uint64_t load(const void *from, unsigned int size)
     return x;
 }
 
+/* One instruction. */
+static void store(volatile void *p, uint64_t x, unsigned int size)
+{
+    switch ( size )
+    {
+    case 1: *(volatile uint8_t *)p = x; break;
+    case 2: *(volatile uint16_t *)p = x; break;
+    case 4: *(volatile uint32_t *)p = x; break;
+    default: *(volatile uint64_t *)p = x; break;
+    }
+}
+
 /* A place in the device's page for n bytes, seldom aligned. */
 static unsigned int place(unsigned int n)
 {
@@ -238,15 +250,8 @@ static void op_store(struct device *d)
 {
     const unsigned int size = 1U << roll(4), at = place(size);
     const uint64_t x = random(&dice) * 0x9e3779b97f4a7c15UL;
-    volatile void *p = d->mem + at;
 
-    switch ( size )
-    {
-    case 1: *(volatile uint8_t *)p = x; break;
-    case 2: *(volatile uint16_t *)p = x; break;
-    case 4: *(volatile uint32_t *)p = x; break;
-    default: *(volatile uint64_t *)p = x; break;
-    }
+    store(d->mem + at, x, size);
     memcpy(d->mirror + at, &x, size);
 }
 
@@ -374,15 +379,8 @@ static void op_watched(struct device *d)
 {
     const unsigned int size = 1U << roll(4), at = place(size), from = place(8);
     const uint64_t x = random(&dice) * 0x9e3779b97f4a7c15UL;
-    volatile void *p = watched + at;
 
-    switch ( size )
-    {
-    case 1: *(volatile uint8_t *)p = x; break;
-    case 2: *(volatile uint16_t *)p = x; break;
-    case 4: *(volatile uint32_t *)p = x; break;
-    default: *(volatile uint64_t *)p = x; break;
-    }
+    store(watched + at, x, size);
     memcpy(watched_mirror + at, &x, size);
     watched_writes++;
     check(d, "watched", *(volatile uint64_t *)(watched + from),
