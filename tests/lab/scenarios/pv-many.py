@@ -7,13 +7,14 @@ first to after the last the host's free memory (once all of it has joined the he
 every domain's event channels (lsevtchn) and grants in use (debug key g) have to stay
 what they are.  TO: flavours that take turns as the new Xen.
 
-Builds differ in the memory they need: free memory after the last updates to each is
-compared with that after the first to the same one, and has to be the same to the page.
+Builds differ in the memory they need: free memory is compared with that after the
+first update to the same one, and has to be the same to the page.
 One thing that takes Xen's memory comes when chance wants it, and stays: a CPU's heap of
 timers grows from 15 entries to 255, half a page, the first time that so many run there.
 Each guest has a timer or two, where it ran last.  So before memory is looked at all guests
 are made to run on one CPU after the other, from which all heaps grow; fewer than 16 guests
-may or may not do that, and memory may be otherwise by a page for each CPU then.
+may or may not do that: memory may be otherwise by a page for each CPU then, and is looked
+at after the first and last updates only.
 """
 
 import re
@@ -118,10 +119,11 @@ def run(lab, kinds=(), wanted=(), more=(), dom0_mem=1024, tool="kexec"):
         w = lab.witnesses(host, [("heartbeat", "{tsc}")])
         updates = Updates(lab, host, images, paths, Together({"": w, **seen}), tool)
         freed, pages, first, turns = {}, {}, None, len(images)
+        settles = len(guests) >= 16
         for n in range(1, count + 1):
             if not updates.once():
                 raise LabError("no update took place")
-            looked_at = n <= turns or n > count - turns
+            looked_at = settles or n <= turns or n > count - turns
             if looked_at:
                 behind, had = herd(host, domids)
                 lab.say(f"update {n}: timers on each CPU: {had}")
@@ -136,7 +138,7 @@ def run(lab, kinds=(), wanted=(), more=(), dom0_mem=1024, tool="kexec"):
                 freed[n], pages[n] = free(host), owned(host, domids)
             if n == 1:
                 first = channels(host, domids), grants(host)
-        slack = 0 if len(guests) >= 16 else 4 * int(host.must("xl info nr_cpus"))
+        slack = 0 if settles else 4 * int(host.must("xl info nr_cpus"))
         for n in [n for n in freed if n > turns]:
             was = (n - 1) % turns + 1
             lab.check(abs(freed[n] - freed[was]) <= slack,
