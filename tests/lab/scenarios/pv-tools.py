@@ -27,8 +27,6 @@ class Round:
 
     def __init__(self, lab, host, kind):
         self.lab, self.host, self.kind = lab, host, kind
-        # QEMU wants more for what it boots.
-        self.memory = guest.Guest(host, "", kind, memory=MEMORY).memory
         self.highest = 0
         self.when = "before the update"
         self.words = self.sessions = self.number = 0
@@ -52,8 +50,8 @@ class Round:
                    f"{got}, want {want}")
 
     def create(self, name, **kw):
-        g = self.guests[name] = guest.Guest(self.host, name, self.kind,
-                                            memory=self.memory, **kw)
+        g = self.guests[name] = guest.Guest(self.host, name, self.kind, memory=MEMORY,
+                                            **kw)
         g.build("")
         self.next_id(g)
         self.attend(g)
@@ -127,7 +125,7 @@ class Round:
         for where, file in ((host, "/run/lab/watch"), (keep, "/run/watch")):
             where.must(f"until [ -s {file} ]; do usleep 50000; done")
         # The highest domid has to be one that is free again.
-        last = guest.Guest(host, "last", self.kind, memory=self.memory)
+        last = guest.Guest(host, "last", self.kind, memory=MEMORY)
         last.build()
         self.next_id(last)
         host.must("xl destroy last")
@@ -192,12 +190,12 @@ class Round:
         total = "sed -n 's/MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo"
         first = int(keep.must(total))
         # xl lists an HVM guest without the memory of its screen.
-        beside = self.memory - domains(self.host)["keep"].memory
-        for size in (self.memory - 16, self.memory):
+        beside = keep.memory - domains(self.host)["keep"].memory
+        for size in (keep.memory - 16, keep.memory):
             self.host.must(f"xl mem-set keep {size}")
             self.wait(f"[ $(xl list keep | awk 'NR == 2 {{ print $3 }}') = "
                       f"{size - beside} ]", f"xl mem-set: the domain has {size} MiB")
-            got, want = int(keep.must(total)), first - (self.memory - size) * 1024
+            got, want = int(keep.must(total)), first - (keep.memory - size) * 1024
             self.check(abs(got - want) < 1024,
                        f"xl mem-set: so does its kernel ({size} MiB)",
                        f"{got} kB, want {want}")
@@ -322,7 +320,7 @@ class Round:
         del self.guests[name]
         self.gone(g, old, "xl save")
         size = int(self.host.must(f"stat -c %s /run/{name}.save")) >> 20
-        self.check(size > self.memory // 2,
+        self.check(size > g.memory // 2,
                    f"xl save: the file holds the memory of {name}", f"{size} MiB")
 
     def take_back(self, name):
